@@ -1,0 +1,1 @@
+"""medprism: see docs/architecture.md for what lives on this floor."""

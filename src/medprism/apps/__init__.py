@@ -1,0 +1,1 @@
+"""apps: see docs/architecture.md for what lives on this floor."""

@@ -1,0 +1,101 @@
+"""Files that are either whole or not there: write to a temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from medprism.core.errors import FormatVersionError, WriteError
+
+
+def write_durably(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, make it durable, then rename it.
+
+    The temporary name keeps the suffixes of `path`, since many writers choose by suffix. On any
+    failure the target is left as it was and the temporary file is removed.
+
+    Raises:
+        WriteError: the disk is full, the folder is missing or not writable.
+    """
+    suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".gz") else path.suffix
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=suffix)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror}; choose another folder or free space"
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        _fsync(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _fsync(path.parent)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes durably."""
+    write_durably(path, lambda temporary: _dump(temporary, content))
+
+
+def write_json(path: Path, kind: str, version: int, payload: Mapping[str, Any]) -> None:
+    """Write a JSON document that carries its `format` and `version`."""
+    document = {"format": kind, "version": version, **payload}
+    write_bytes(path, json.dumps(document, indent=1).encode())
+
+
+def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
+    """Read a JSON document written by `write_json`.
+
+    Raises:
+        FormatVersionError: the file is of another format, damaged, or newer than this program.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FormatVersionError(
+            f"{path} cannot be read as a {kind} file ({error}); it may be truncated, restore it"
+        ) from error
+    if not isinstance(document, dict) or document.get("format") != kind:
+        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+        raise FormatVersionError(
+            f"{path} is of format {found!r}, not {kind!r}; choose another file"
+        )
+    check_version(path, kind, document.get("version"), version)
+    return document
+
+
+def check_version(path: Path, kind: str, found: object, known: int) -> None:
+    """Refuse a file whose version is newer than the one this program knows.
+
+    Raises:
+        FormatVersionError: the version is newer or not a number.
+    """
+    if not isinstance(found, int) or found > known:
+        raise FormatVersionError(
+            f"{path} has {kind} version {found!r}, this program reads up to {known}; "
+            "update medprism"
+        )
+
+
+def _dump(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""blocks: see docs/architecture.md for what lives on this floor."""

@@ -1,0 +1,1 @@
+"""kprism: see docs/architecture.md for what lives on this floor."""

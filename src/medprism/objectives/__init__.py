@@ -1,0 +1,1 @@
+"""objectives: see docs/architecture.md for what lives on this floor."""

@@ -1,0 +1,1 @@
+"""prompts: see docs/architecture.md for what lives on this floor."""
