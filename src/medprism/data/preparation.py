@@ -1,0 +1,372 @@
+"""Fill a slice store from dataset folders: once, and again only where a source changed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Shaped, UInt8
+
+from medprism.core.durable import write_durably, write_json
+from medprism.core.errors import ConfigError, GeometryError, ImageReadError, StoreError
+from medprism.core.image import Image
+from medprism.core.preprocess import (
+    Fit,
+    choose_rule,
+    fit_to,
+    place,
+    place_mask,
+    to_eight_bit_range,
+)
+from medprism.core.progress import Progress, SilentProgress
+from medprism.data.case import Case, Dataset, DatasetInfo, LabelPlanes
+from medprism.data.datasets.adapters import open_dataset
+from medprism.data.splits import find_leaks
+from medprism.data.store import (
+    MANIFEST,
+    PART_FORMAT,
+    STORE_FORMAT,
+    VERSION,
+    SliceRow,
+    info_to_json,
+    read_manifest,
+)
+
+# Raised when the stored bytes of an unchanged source would differ.
+RECIPE: Final = 1
+MAX_WORKERS: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """How a store is prepared.
+
+    Slices larger than `long_side` (pixels, multiple of 16) are shrunk to it, smaller ones keep
+    their size. `roles` limits the datasets by role; `only_redistributable` keeps those whose
+    description says "yes".
+    """
+
+    long_side: int = 384
+    roles: tuple[str, ...] = ("train", "external", "unseen")
+    only_redistributable: bool = False
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.long_side < 16 or self.long_side % 16:
+            raise ConfigError(f"long side {self.long_side} must be a positive multiple of 16")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise ConfigError(f"{self.workers} workers; preparing uses 1 or {MAX_WORKERS}")
+
+    def accepts(self, info: DatasetInfo) -> bool:
+        """Say whether a dataset's role and licence let it in.
+
+        >>> info = DatasetInfo("a", "a", "train", None, {}, redistributable="yes (CC BY)")
+        >>> PrepareConfig(only_redistributable=True).accepts(info)
+        True
+        """
+        is_free = (info.redistributable or "").casefold().startswith("yes")
+        return info.role in self.roles and (is_free or not self.only_redistributable)
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What one dataset put into the store."""
+
+    dataset: str
+    role: str
+    num_slices: int
+    num_bytes: int
+    was_prepared: bool
+    leaks: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` did, one row a dataset."""
+
+    datasets: tuple[DatasetReport, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the report as lines of text: counts per dataset, then the sum."""
+        rows = [
+            f"{r.dataset:32} {r.role:9} {r.num_slices:6} slices {r.num_bytes / 1e6:8.1f} MB  "
+            f"{'prepared' if r.was_prepared else 'unchanged'}"
+            + (f"  {len(r.leaks)} images on two sides of the split" if r.leaks else "")
+            for r in self.datasets
+        ]
+        slices = sum(r.num_slices for r in self.datasets)
+        size = sum(r.num_bytes for r in self.datasets) / 1e6
+        return (*rows, f"{len(rows)} datasets, {slices} slices, {size:.1f} MB")
+
+
+def prepare(
+    folders: Sequence[Path],
+    out: Path,
+    config: PrepareConfig | None = None,
+    progress: Progress | None = None,
+) -> PrepareReport:
+    """Prepare a store in `out` from dataset folders.
+
+    The store then holds exactly these datasets (those the config accepts). A dataset whose files
+    did not change keeps its part. An interrupted run leaves the former store as it was.
+
+    Raises:
+        StoreError: another process prepares this store, two datasets share a name, or the run was
+            cancelled.
+        ImageReadError: a file that cannot be read, or a folder of unknown layout.
+        WriteError: the disk is full or the folder is not writable.
+    """
+    config = config or PrepareConfig()
+    progress = progress or SilentProgress()
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        datasets = [open_dataset(Path(folder), out / "splits") for folder in folders]
+        accepted = [dataset for dataset in datasets if config.accepts(dataset.info)]
+        _refuse_same_names(accepted)
+        former = (read_manifest(out) or {"datasets": {}})["datasets"]
+        entries = _prepare_all(accepted, out, config, former, progress)
+        write_json(out / MANIFEST, STORE_FORMAT, VERSION, {"datasets": entries})
+        _remove_stale_parts(out, {entry["part"] for entry in entries.values()})
+    return PrepareReport(tuple(_report(name, entry, former) for name, entry in entries.items()))
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    with (out / "prepare.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(
+                f"another process is preparing the store {out}; wait for it or choose another "
+                "folder"
+            ) from error
+        yield
+
+
+def _refuse_same_names(datasets: list[Dataset]) -> None:
+    names = [dataset.info.name for dataset in datasets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StoreError(f"two folders both hold a dataset named {twice[0]!r}; rename one")
+
+
+def _prepare_all(
+    datasets: list[Dataset],
+    out: Path,
+    config: PrepareConfig,
+    former: dict[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
+    parts = [f"{d.info.name}-{source_checksum(d, config)[:16]}" for d in datasets]
+    todo = [
+        (dataset, part)
+        for dataset, part in zip(datasets, parts, strict=True)
+        if former.get(dataset.info.name, {}).get("part") != part or not _is_whole(out, part)
+    ]
+    written: dict[str, Any] = {}
+    for done, (name, entry) in enumerate(_write_parts(todo, out, config), start=1):
+        written[name] = entry
+        progress.report(done, len(todo), name)
+        if progress.is_cancelled():
+            raise StoreError(f"preparing {out} was cancelled; the former store is unchanged")
+    return {d.info.name: written.get(d.info.name) or former[d.info.name] for d in datasets}
+
+
+def _write_parts(
+    todo: list[tuple[Dataset, str]], out: Path, config: PrepareConfig
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    jobs = [(dataset, part, out, config.long_side) for dataset, part in todo]
+    if config.workers == 1 or len(jobs) < 2:
+        yield from map(_write_part, jobs)
+        return
+    # Spawned, not forked: the parent may hold threads of torch or cv2.
+    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_write_part, jobs)
+
+
+def source_checksum(dataset: Dataset, config: PrepareConfig) -> str:
+    """Return a SHA-256 over the bytes of all source files and all that shapes the stored bytes."""
+    sha = hashlib.sha256(json.dumps([RECIPE, VERSION, config.long_side]).encode())
+    for path in dataset.source_files():
+        content = path.read_bytes()
+        sha.update(f"{path.name} {len(content)}\n".encode())
+        sha.update(content)
+    # A split drawn by us is no source file but decides what the rows say.
+    splits = sorted((case.case_id, case.split) for case in dataset.cases())
+    sha.update(json.dumps(splits).encode())
+    return sha.hexdigest()
+
+
+def _is_whole(out: Path, part: str) -> bool:
+    return (out / f"{part}.json").exists() and (out / f"{part}.bin").exists()
+
+
+def _write_part(job: tuple[Dataset, str, Path, int]) -> tuple[str, dict[str, Any]]:
+    dataset, part, out, long_side = job
+    rows: list[SliceRow] = []
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            rows.extend(_write_cases(dataset, file, long_side))
+
+    write_durably(out / f"{part}.bin", write)
+    payload = {"rows": [row.to_json() for row in rows]}
+    write_json(out / f"{part}.json", PART_FORMAT, VERSION, payload)
+    leaks = find_leaks((row.case_id, row.split, row.content) for row in rows)
+    return dataset.info.name, {
+        "part": part,
+        "num_slices": len(rows),
+        "num_bytes": sum(row.num_bytes for row in rows),
+        "leaks": [list(group) for group in leaks],
+        "info": info_to_json(_with_found_classes(dataset.info, rows)),
+    }
+
+
+def _with_found_classes(info: DatasetInfo, rows: list[SliceRow]) -> DatasetInfo:
+    if info.classes:
+        return info
+    found = sorted({label_id for row in rows for label_id in row.areas})
+    classes = {label_id: f"label {label_id}" for label_id in found}
+    return DatasetInfo(**{**vars(info), "classes": classes})
+
+
+def _write_cases(dataset: Dataset, file: BinaryIO, long_side: int) -> Iterator[SliceRow]:
+    offset = 0
+    for case in dataset.cases():
+        image = read_image(case)
+        planes = read_planes(case)
+        shape = image.voxels.shape[1:3]
+        source_shape = (int(shape[0]), int(shape[1]))
+        pixels = stored_pixels(image, case.plane, long_side)
+        stored = _stored_planes(planes, source_shape, long_side, case)
+        file.write(pixels.tobytes())
+        for plane in stored.values():
+            file.write(np.packbits(plane).tobytes())
+        row = SliceRow(
+            dataset=case.dataset,
+            case_id=case.case_id,
+            patient=case.patient,
+            split=case.split,
+            role=case.role,
+            modality=case.modality,
+            slice_index=case.slice_index,
+            relative_position=case.relative_position,
+            view=case.view,
+            spacing=case.spacing,
+            plane=case.plane,
+            shape=(int(pixels.shape[0]), int(pixels.shape[1]), int(pixels.shape[2])),
+            source_shape=source_shape,
+            areas={label_id: int(plane.sum()) for label_id, plane in stored.items()},
+            content=f"{image.digest}:{case.plane}",
+            offset=offset,
+        )
+        offset += row.num_bytes
+        yield row
+
+
+def read_image(case: Case) -> Image:
+    """Return a case's image, read from its file where needed.
+
+    Raises:
+        ImageReadError: the file is no readable picture.
+    """
+    if isinstance(case.image, Image):
+        return case.image
+    array = cv2.imread(str(case.image), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise ImageReadError(f"{case.image} cannot be read as an image; it may be damaged")
+    pixels = np.asarray(array)
+    if pixels.ndim == 3:
+        pixels = np.ascontiguousarray(pixels[..., 2::-1])
+    return Image.from_array(pixels, modality=case.modality)
+
+
+def read_planes(case: Case) -> LabelPlanes:
+    """Return a case's masks, one boolean plane per label id that is present.
+
+    Raises:
+        ImageReadError: the mask file cannot be read or has colours instead of label ids.
+    """
+    if not isinstance(case.masks, Path):
+        return case.masks
+    array = cv2.imread(str(case.masks), cv2.IMREAD_UNCHANGED)
+    if array is None or np.asarray(array).ndim != 2 or np.asarray(array).dtype != np.uint8:
+        raise ImageReadError(
+            f"{case.masks} is no 8-bit grey picture; mask pixels must be label ids, 0 = background"
+        )
+    labels = np.asarray(array)
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1
+    return {int(label_id): labels == label_id for label_id in present}
+
+
+def stored_pixels(image: Image, plane: int, long_side: int) -> UInt8[np.ndarray, "h w channels"]:
+    """Return the bytes a slice has in the store: the intensity rule, then the size rule.
+
+    The same functions as in serving: `choose_rule`, `to_eight_bit_range` and `place`.
+    """
+    source: Shaped[np.ndarray, "height width channels"] = image.voxels[plane]
+    values = to_eight_bit_range(source, choose_rule(image).bounds(image))
+    fit = _store_fit((int(source.shape[0]), int(source.shape[1])), long_side)
+    if fit is not None:
+        height, width = fit.resized
+        values = place(values, fit)[:height, :width, : source.shape[2]]
+    return np.rint(values).astype(np.uint8)
+
+
+def _stored_planes(
+    planes: LabelPlanes, source: tuple[int, int], long_side: int, case: Case
+) -> dict[int, Bool[np.ndarray, "h w"]]:
+    stored: dict[int, Bool[np.ndarray, "h w"]] = {}
+    fit = _store_fit(source, long_side)
+    for label_id, plane in sorted(planes.items()):
+        if plane.shape != source:
+            raise GeometryError(
+                f"{case.dataset}/{case.case_id}: mask has shape {plane.shape}, its image {source}; "
+                "both must lie on the same grid"
+            )
+        if plane.any():
+            stored[label_id] = plane if fit is None else _shrink_plane(plane, fit)
+    return stored
+
+
+def _shrink_plane(plane: Bool[np.ndarray, "height width"], fit: Fit) -> Bool[np.ndarray, "h w"]:
+    """Keep pixels that are at least half covered; a structure too thin for that keeps its core."""
+    height, width = fit.resized
+    coverage = place_mask(plane, fit)[:height, :width]
+    return np.asarray(coverage >= min(0.5, float(coverage.max())))
+
+
+def _store_fit(source: tuple[int, int], long_side: int) -> Fit | None:
+    return fit_to(source, long_side) if max(source) > long_side else None
+
+
+def _remove_stale_parts(out: Path, kept: set[str]) -> None:
+    for path in [*out.glob("*.bin"), *out.glob("*.json"), *out.glob(".writing-*")]:
+        if path.name != MANIFEST and path.stem not in kept:
+            path.unlink()
+
+
+def _report(name: str, entry: dict[str, Any], former: dict[str, Any]) -> DatasetReport:
+    return DatasetReport(
+        name,
+        entry["info"]["role"],
+        entry["num_slices"],
+        entry["num_bytes"],
+        former.get(name) != entry,
+        tuple(tuple(group) for group in entry["leaks"]),
+    )
+
+
+def find_folders(root: Path) -> tuple[Path, ...]:
+    """Return the dataset folders under a root (those with a dataset.json), sorted."""
+    return tuple(sorted(path.parent for path in root.glob("*/dataset.json")))
