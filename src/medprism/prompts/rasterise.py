@@ -186,7 +186,7 @@ def _canvas_area(enclosure: Box | Lasso, fit: Fit) -> Mask2d:
     return area if area.any() else _mapped_pixels(mask, fit)
 
 
-def _mapped_pixels(mask: Mask2d, fit: Fit) -> Mask2d:
+def _mapped_pixels(mask: Mask2d, fit: Fit) -> Bool[np.ndarray, "canvas_height canvas_width"]:
     """Return the canvas pixels that the centres of the mask's pixels fall into."""
     rows, cols = np.nonzero(mask)
     scale = fit.scale
