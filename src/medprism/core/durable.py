@@ -16,7 +16,8 @@ def write_durably(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, make it durable, then rename it.
 
     The temporary name keeps the suffixes of `path`, since many writers choose by suffix. On any
-    failure the target is left as it was and the temporary file is removed.
+    failure up to the rename the target is left as it was and the temporary file is removed. Where
+    only the folder entry cannot be synced afterwards, the error says so and the new file is whole.
 
     Raises:
         WriteError: the disk is full, the folder is missing or not writable.
@@ -35,13 +36,19 @@ def write_durably(path: Path, write: Callable[[Path], None]) -> None:
         _fsync(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
-        _fsync(path.parent)
     except OSError as error:
         raise WriteError(
             f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+    try:
+        _fsync(path.parent)
+    except OSError as error:
+        raise WriteError(
+            f"wrote {path}, but its folder cannot be synced ({error.strerror or error}), so the "
+            "file may be lost if power fails now; check the disk and write it again"
+        ) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -63,7 +70,7 @@ def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatVersionError(
             f"{path} cannot be read as a {kind} file ({error}); it may be truncated, restore it"
         ) from error
@@ -80,9 +87,9 @@ def check_version(path: Path, kind: str, found: object, known: int) -> None:
     """Refuse a file whose version is newer than the one this program knows.
 
     Raises:
-        FormatVersionError: the version is newer or not a number.
+        FormatVersionError: the version is newer, below 1 or not a number.
     """
-    if not isinstance(found, int) or found > known:
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= known:
         raise FormatVersionError(
             f"{path} has {kind} version {found!r}, this program reads up to {known}; "
             "update medprism"

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from medprism.core.errors import GeometryError
+
 Affine = Float64[np.ndarray, "4 4"]
 
 # Two grids are the same when no corner voxel moves by more than this share of a voxel.
 # Header round trips (float32 quaternions, DICOM decimal strings) stay far below it.
 TOLERANCE_VOXELS = 1e-2
+
+# Share of a unit cube below which three axis directions count as lying in one plane.
+MINIMUM_VOLUME = 1e-6
 
 _AXIS_CODES = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -27,6 +32,16 @@ class Geometry:
     shape: tuple[int, int, int]
     affine: Affine
     is_physical: bool = True
+
+    def __post_init__(self) -> None:
+        matrix = self.affine[:3, :3]
+        lengths = np.linalg.norm(matrix, axis=0)
+        is_usable = bool(np.isfinite(self.affine).all() and (lengths > 0).all())
+        if not is_usable or abs(np.linalg.det(matrix / lengths)) < MINIMUM_VOLUME:
+            raise GeometryError(
+                f"affine {self.affine[:3].round(4).tolist()} does not span three dimensions; "
+                "mend the orientation and spacing in the header"
+            )
 
     @classmethod
     def pixels(cls, shape: tuple[int, int, int]) -> Geometry:
@@ -53,16 +68,20 @@ class Geometry:
     def orientation(self) -> str:
         """Anatomical direction each array axis points to, one letter an axis (such as 'SPL').
 
+        Taken from the rotation nearest to the affine, as nibabel does.
+
         >>> Geometry.pixels((1, 4, 6)).orientation
         'SPL'
         """
-        directions = self.affine[:3, :3] / np.asarray(self.spacing)
-        remaining = list(range(3))
-        codes = []
-        for axis in range(3):
-            world = max(remaining, key=lambda w: abs(directions[w, axis]))
+        left, _, right = np.linalg.svd(self.affine[:3, :3] / np.asarray(self.spacing))
+        rotation = left @ right
+        remaining = [0, 1, 2]
+        codes = ["", "", ""]
+        # The axis nearest to a world direction chooses first, so that no oblique axis takes it.
+        for axis in np.argsort(-np.abs(rotation).max(axis=0), kind="stable").tolist():
+            world = max(remaining, key=lambda w: abs(rotation[w, axis]))
             remaining.remove(world)
-            codes.append(_AXIS_CODES[world][int(directions[world, axis] > 0)])
+            codes[axis] = _AXIS_CODES[world][int(rotation[world, axis] > 0)]
         return "".join(codes)
 
     def voxel_to_world(self, voxel: tuple[float, float, float]) -> tuple[float, float, float]:

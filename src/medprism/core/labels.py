@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -75,7 +76,7 @@ class Labels:
         for name in priority:
             _ = self[name]
         rest = [name for name in reversed(self.names) if name not in priority]
-        winners_first = [*priority, *rest]
+        winners_first = [*dict.fromkeys(priority), *rest]
         shape = next(iter(self._planes.values())).shape
         dtype = np.uint8 if len(self._planes) <= 255 else np.uint16
         array = np.zeros(shape, dtype)
@@ -113,10 +114,12 @@ def decode_runs(runs: list[int], shape: tuple[int, ...]) -> Plane:
     >>> decode_runs([1, 2, 1], (2, 2)).tolist()
     [[False, True], [True, False]]
     """
-    lengths: Int64[np.ndarray, " runs"] = np.asarray(runs, dtype=np.int64)
-    if lengths.ndim != 1 or (lengths < 0).any() or int(lengths.sum()) != int(np.prod(shape)):
+    total = math.prod(shape)
+    if not all(isinstance(run, int) and run >= 0 for run in runs) or sum(runs) != total:
         raise LabelError(
-            f"run lengths add up to {int(lengths.sum())}, shape {shape} needs another sum"
+            f"the {len(runs)} run lengths must be integers of at least 0 that add up to {total} "
+            f"for shape {shape}; the mask is damaged, load an older copy"
         )
+    lengths: Int64[np.ndarray, " runs"] = np.asarray(runs, dtype=np.int64)
     values = np.arange(lengths.size) % 2 == 1
     return np.repeat(values, lengths).reshape(shape)

@@ -81,7 +81,8 @@ def choose_rule(image: Image) -> IntensityRule:
     """
     if image.voxels.dtype == np.uint8:
         return RULES["eight-bit"]
-    looks_like_hounsfield = bool(np.nanmin(image.voxels) < -500)
+    finite = image.voxels[np.isfinite(image.voxels)]
+    looks_like_hounsfield = bool(finite.min() < -500)
     if image.modality == "CT" or (image.modality is None and looks_like_hounsfield):
         return RULES["ct-organ"]
     return RULES["percentile"]
@@ -90,16 +91,19 @@ def choose_rule(image: Image) -> IntensityRule:
 def to_eight_bit_range(
     plane: Shaped[np.ndarray, "height width channels"], bounds: tuple[float, float]
 ) -> Float32[np.ndarray, "height width channels"]:
-    """Map intensities to 0..255 by the bounds of a rule; what is not finite becomes 0.
+    """Map intensities to 0..255 by the bounds of a rule; NaN becomes 0, infinity a bound.
 
     A constant image has equal bounds and becomes 0 everywhere.
     """
     low, high = bounds
-    values = np.nan_to_num(plane.astype(np.float32), nan=low, posinf=high, neginf=low)
     if high <= low:
-        return np.zeros_like(values)
-    stretched = (np.clip(values, low, high) - low) * np.float32(255.0 / (high - low))
-    return stretched.astype(np.float32)
+        return np.zeros(plane.shape, np.float32)
+    # Single precision cannot hold the scale of ranges as extreme as a damaged header gives.
+    precision = np.float32 if 1e-30 < high - low < 1e30 else np.float64
+    with np.errstate(over="ignore"):
+        values = np.nan_to_num(plane.astype(precision), nan=low, posinf=high, neginf=low)
+    stretched = (np.clip(values, low, high) - low) * precision(255.0 / (high - low))
+    return np.asarray(stretched, dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -107,12 +107,16 @@ def check_interaction(interaction: Interaction, shape: tuple[int, int]) -> None:
 
 
 def bounding_box(masks: Sequence[Mask2d]) -> tuple[int, int, int, int] | None:
-    """Return (top, left, bottom, right), half open, around all masks; None if all are empty.
+    """Return (top, left, bottom, right), half open, around all masks.
+
+    None if there is no mask or all are empty.
 
     >>> mask = np.zeros((4, 5), bool); mask[1, 2:4] = True
     >>> bounding_box([mask])
     (1, 2, 2, 4)
     """
+    if not masks:
+        return None
     union = np.logical_or.reduce(masks)
     rows, cols = np.flatnonzero(union.any(1)), np.flatnonzero(union.any(0))
     if rows.size == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from operator import index
 
 import numpy as np
 
@@ -16,5 +17,7 @@ def counter_rng(seed: int, *counter: int | str) -> np.random.Generator:
     >>> int(counter_rng(7, 3, "flip").integers(100)) == int(counter_rng(7, 3, "flip").integers(100))
     True
     """
-    key = hashlib.blake2b(repr((seed, *counter)).encode(), digest_size=16).digest()
+    # A NumPy integer prints differently from an int of the same value.
+    names = [part if isinstance(part, str) else index(part) for part in (seed, *counter)]
+    key = hashlib.blake2b(repr(tuple(names)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
