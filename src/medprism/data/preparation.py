@@ -320,7 +320,7 @@ def stored_pixels(image: Image, plane: int, long_side: int) -> UInt8[np.ndarray,
     if fit is not None:
         height, width = fit.resized
         values = place(values, fit)[:height, :width, : source.shape[2]]
-    return np.rint(values).astype(np.uint8)
+    return np.asarray(np.rint(values).astype(np.uint8))
 
 
 def _stored_planes(
