@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -20,7 +20,7 @@ class TensorValue:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
         """Return a copy with every tensor changed alike (moved, cast, indexed)."""
-        changed = {}
+        changed: dict[str, Any] = {}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, tuple):

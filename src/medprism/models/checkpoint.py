@@ -1,0 +1,176 @@
+"""Checkpoints: safetensors with everything that inference needs as JSON beside the tensors.
+
+Never pickle. The weights hash is computed over the stored tensors, so it names exactly what a
+prompt log or a cached encoding was made with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from medprism.core.concepts import ConceptTable
+from medprism.core.durable import check_version, write_durably
+from medprism.core.errors import CheckpointError, InternalError
+
+FORMAT: Final = "medprism-checkpoint"
+VERSION: Final = 1
+HALF_LIMIT: Final = 65504.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointInfo:
+    """What a checkpoint knows about itself; all of it plain data except the concept table.
+
+    `preprocessing` holds the long side and the intensity rules; `training` the sets with their
+    licences and the run; `card` the intended use, the licence of the weights, the failures.
+    """
+
+    name: str
+    architecture: str
+    config: Mapping[str, Any]
+    concepts: ConceptTable
+    preprocessing: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+    code_version: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the information as plain data."""
+        return {
+            "name": self.name,
+            "architecture": self.architecture,
+            "config": dict(self.config),
+            "concepts": self.concepts.to_json(),
+            "preprocessing": dict(self.preprocessing),
+            "training": dict(self.training),
+            "metrics": dict(self.metrics),
+            "card": dict(self.card),
+            "code_version": self.code_version,
+        }
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory: information, tensors and the hash of the stored tensors."""
+
+    info: CheckpointInfo
+    tensors: dict[str, Tensor]
+    weights_hash: str
+
+
+def save_checkpoint(path: Path, info: CheckpointInfo, tensors: Mapping[str, Tensor]) -> str:
+    """Write a checkpoint durably and return its weights hash.
+
+    Raises:
+        WriteError: the file cannot be written; the old one stays.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    digest = hash_tensors(contiguous)
+    document = {"format": FORMAT, "version": VERSION, "weights_hash": digest, **info.to_json()}
+    metadata = {"medprism": json.dumps(document)}
+    write_durably(path, lambda temporary: _save(temporary, contiguous, metadata))
+    return digest
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint and check that it is whole.
+
+    Raises:
+        CheckpointError: missing, truncated, damaged, or not a medprism checkpoint.
+        FormatVersionError: written by a newer version.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; give a .safetensors file or a preset name")
+    try:
+        with safe_open(str(path), framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}); fetch it again"
+        ) from error
+    document = _parse(path, metadata)
+    digest = hash_tensors(tensors)
+    if digest != document["weights_hash"]:
+        raise CheckpointError(
+            f"{path} holds weights {digest[:12]} but names {document['weights_hash'][:12]}; "
+            "the file is damaged, fetch it again"
+        )
+    return Checkpoint(_info(path, document), tensors, digest)
+
+
+def to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors as 16-bit floats, refusing any value that does not fit.
+
+    Raises:
+        InternalError: a value is not finite or beyond the range of a 16-bit float.
+    """
+    halves = {}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            largest = float(tensor.detach().abs().max()) if tensor.numel() else 0.0
+            if not largest <= HALF_LIMIT:
+                raise InternalError(f"{name} reaches {largest}, beyond 16-bit floats")
+        halves[name] = tensor.half() if tensor.is_floating_point() else tensor
+    return halves
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, dtypes, shapes and bytes in name order."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, str(path), metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        document = json.loads(metadata["medprism"])
+        known = document["format"] == FORMAT
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{path} holds tensors but is not a medprism checkpoint; choose another file"
+        ) from error
+    if not known:
+        raise CheckpointError(
+            f"{path} is of format {document['format']!r}, not {FORMAT!r}; choose another file"
+        )
+    check_version(path, FORMAT, document.get("version"), VERSION)
+    return dict(document)
+
+
+def _info(path: Path, document: dict[str, Any]) -> CheckpointInfo:
+    try:
+        return CheckpointInfo(
+            name=document["name"],
+            architecture=document["architecture"],
+            config=document["config"],
+            concepts=ConceptTable.from_json(document["concepts"]),
+            preprocessing=document["preprocessing"],
+            training=document["training"],
+            metrics=document["metrics"],
+            card=document["card"],
+            code_version=document["code_version"],
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} lacks {error}; it was not written by medprism") from error

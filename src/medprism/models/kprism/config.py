@@ -1,0 +1,186 @@
+"""Settings of K-Prism, one frozen value from which every part is built."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from medprism.core.errors import ConfigError
+from medprism.models.blocks.residual import NormKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """A convolutional encoder; stage i works at 1/2^i of the canvas, from `first_stage` on.
+
+    `widths[i]` and `blocks[i]` are its channels and residual blocks; `attention` adds a linear
+    attention block (block B) to every stage below full size. The last stage is at 1/16.
+    """
+
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    norm: NormKind = "group"
+    attention: bool = False
+    max_pool: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or len(self.widths) not in (4, 5):
+            raise ConfigError(
+                f"encoder needs 4 stages (from 1/2) or 5 (from full size), got widths {self.widths} "
+                f"and blocks {self.blocks}"
+            )
+
+    @property
+    def first_stage(self) -> int:
+        """0 where the first stage works at full size, 1 where the stem halves it."""
+        return 5 - len(self.widths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """The mixture-of-experts decoder: one layer for each entry of `strides`.
+
+    `pixel_hidden[i]` is the inner width of layer i's PixelFFN, `head_hidden` and `head_blocks`
+    shape the mask heads (one a scale). `fine_hidden` > 0 adds an output at 1/2.
+    """
+
+    dim: int = 256
+    heads: int = 8
+    read_experts: int = 5
+    feed_experts: int = 5
+    strides: tuple[int, ...] = (16, 8, 4, 16, 8, 4)
+    pixel_hidden: tuple[int, ...] = (256, 256, 256, 256, 256, 256)
+    feed_hidden: int = 256
+    head_hidden: int = 32
+    head_blocks: int = 2
+    fine_hidden: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dim % self.heads or self.dim % 4:
+            raise ConfigError(f"decoder dim {self.dim} must be a multiple of {self.heads} and of 4")
+        if len(self.pixel_hidden) != len(self.strides):
+            raise ConfigError(
+                f"pixel_hidden {self.pixel_hidden} needs one width for each layer {self.strides}"
+            )
+        if not set(self.strides) <= {16, 8, 4} or self.strides[-1] != 4:
+            raise ConfigError(f"strides {self.strides} must be of 16, 8, 4 and end at 4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KPrismConfig:
+    """Everything that shapes K-Prism's parameters.
+
+    `num_concepts` rows of the class table, each with `class_queries` queries; `context_queries`
+    queries pooled from references, the first half foreground.
+    """
+
+    image_encoder: EncoderConfig
+    mask_encoder: EncoderConfig
+    prompt_widths: tuple[int, int, int, int]
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    num_concepts: int = 33
+    class_queries: int = 2
+    context_queries: int = 6
+    click_hidden: int = 128
+
+    def __post_init__(self) -> None:
+        if self.image_encoder.widths[-1] != self.mask_encoder.widths[-1]:
+            raise ConfigError(
+                "image and mask encoder must end with the same width (the readout replaces the "
+                f"image feature), got {self.image_encoder.widths[-1]} and "
+                f"{self.mask_encoder.widths[-1]}"
+            )
+        if self.context_queries % 2 or self.num_concepts < 1:
+            raise ConfigError(
+                f"context_queries {self.context_queries} must be even and num_concepts "
+                f"{self.num_concepts} at least 1"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, payload: dict[str, Any]) -> KPrismConfig:
+        """Build the settings from plain data.
+
+        Raises:
+            ConfigError: a field is missing or unknown.
+        """
+        try:
+            return cls(
+                image_encoder=EncoderConfig(**_tuples(payload["image_encoder"])),
+                mask_encoder=EncoderConfig(**_tuples(payload["mask_encoder"])),
+                prompt_widths=tuple(payload["prompt_widths"]),
+                decoder=DecoderConfig(**_tuples(payload["decoder"])),
+                num_concepts=payload["num_concepts"],
+                class_queries=payload["class_queries"],
+                context_queries=payload["context_queries"],
+                click_hidden=payload["click_hidden"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"K-Prism settings are incomplete or unknown: {error}") from error
+
+
+def kprism_base(num_concepts: int = 33, experts: int = 5) -> KPrismConfig:
+    """Return the paper's model: 512 pixels, 40.46 M parameters with 33 classes and 5 experts."""
+    return KPrismConfig(
+        image_encoder=EncoderConfig(
+            widths=(48, 48, 96, 192, 384), blocks=(2, 1, 1, 1, 1), norm="batch", attention=True
+        ),
+        mask_encoder=EncoderConfig(
+            widths=(48, 48, 96, 192, 384), blocks=(2, 1, 1, 1, 1), norm="batch", max_pool=True
+        ),
+        prompt_widths=(256, 256, 256, 256),
+        decoder=DecoderConfig(read_experts=experts, feed_experts=experts),
+        num_concepts=num_concepts,
+    )
+
+
+def kprism_compact(num_concepts: int) -> KPrismConfig:
+    """Return the model for ordinary computers: 256 pixels, under 6 M parameters and 6 GFLOP."""
+    return KPrismConfig(
+        image_encoder=EncoderConfig(widths=(24, 64, 128, 192), blocks=(1, 2, 2, 2)),
+        mask_encoder=EncoderConfig(widths=(16, 32, 64, 192), blocks=(1, 1, 1, 1)),
+        prompt_widths=(16, 48, 64, 64),
+        decoder=DecoderConfig(
+            dim=128,
+            heads=4,
+            read_experts=3,
+            feed_experts=3,
+            strides=(16, 8, 4),
+            pixel_hidden=(128, 128, 48),
+            feed_hidden=128,
+            head_hidden=16,
+            head_blocks=0,
+            fine_hidden=24,
+        ),
+        num_concepts=num_concepts,
+    )
+
+
+def kprism_nano(num_concepts: int) -> KPrismConfig:
+    """Return a model of seconds, for tests: 64 pixels, about 0.3 M parameters."""
+    return KPrismConfig(
+        image_encoder=EncoderConfig(widths=(8, 16, 32, 48), blocks=(1, 1, 1, 1)),
+        mask_encoder=EncoderConfig(widths=(8, 16, 24, 48), blocks=(1, 1, 1, 1)),
+        prompt_widths=(8, 16, 24, 32),
+        decoder=DecoderConfig(
+            dim=32,
+            heads=4,
+            read_experts=2,
+            feed_experts=2,
+            strides=(16, 8, 4),
+            pixel_hidden=(32, 32, 32),
+            feed_hidden=32,
+            head_hidden=8,
+            head_blocks=1,
+            fine_hidden=8,
+        ),
+        num_concepts=num_concepts,
+        click_hidden=32,
+    )
+
+
+def _tuples(payload: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in payload.items()}

@@ -1,0 +1,126 @@
+"""Settings of a training run, and the plan of one step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medprism.core.errors import ConfigError
+from medprism.core.randomness import counter_rng
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """A share of the run at one canvas size; shares of all stages add up to 1."""
+
+    size: int
+    share: float
+    requests: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole run. Steps are fixed at its start; everything random comes from `seed` and step.
+
+    `odds` are those of batches asking by class, by references, by marks alone [KPrism, 4.1].
+    `peak_rate` is reached after `warmup_share` of the steps and falls to `final_rate` by a cosine.
+    `later_weight` scales the loss of rounds after the first; `output_weights` are those of the
+    outputs from the first layer to the final map. `self_reference_until` is the share of the run
+    over which an augmented copy of the query as its own reference fades out.
+    """
+
+    preset: str
+    steps: int
+    stages: tuple[StageConfig, ...]
+    seed: int = 1
+    odds: tuple[float, float, float] = (0.3, 0.3, 0.4)
+    peak_rate: float = 8e-4
+    final_rate: float = 1e-5
+    warmup_share: float = 0.03
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.998
+    later_weight: float = 0.8
+    output_weights: tuple[float, ...] = (0.3, 0.3, 0.3, 1.0)
+    self_reference_until: float = 0.4
+    references: int = 1
+    bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.stages:
+            raise ConfigError(
+                f"a run needs at least one step and one stage, got {self.steps} steps"
+            )
+        if abs(sum(stage.share for stage in self.stages) - 1) > 1e-6:
+            raise ConfigError(f"shares of stages must add up to 1, got {self.stages}")
+
+    def stage(self, step: int) -> StageConfig:
+        """Return the stage a step belongs to."""
+        position, reached = step / self.steps, 0.0
+        for stage in self.stages:
+            reached += stage.share
+            if position < reached:
+                return stage
+        return self.stages[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, payload: dict[str, Any]) -> TrainConfig:
+        """Build the settings from plain data.
+
+        Raises:
+            ConfigError: a field is unknown or missing.
+        """
+        try:
+            stages = tuple(StageConfig(**stage) for stage in payload["stages"])
+            rest: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in payload.items()
+            }
+            return cls(**{**rest, "stages": stages})
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"training settings are incomplete or unknown: {error}") from error
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """What one batch asks with, and which of its rounds carry a gradient.
+
+    The five request kinds are combinations: class or references or neither, and marks from the
+    first round on (neither) or from the second (a refinement).
+    """
+
+    asks_class: bool
+    asks_references: bool
+    rounds: tuple[bool, ...]
+
+    @property
+    def name(self) -> str:
+        """The kind of knowledge, for logs."""
+        if self.asks_class:
+            return "semantic"
+        return "in-context" if self.asks_references else "interactive"
+
+
+# Rounds without a gradient make long interactions cheap: the last correction still learns.
+_ROUNDS_OF_KNOWLEDGE = ((True,), (True, True), (True, False, True))
+_ROUNDS_OF_CLICKS = ((True,), (True, True), (True, False, True), (True, False, False, False, True))
+
+
+def plan_step(seed: int, step: int, odds: tuple[float, float, float]) -> StepPlan:
+    """Draw the plan of a step.
+
+    >>> plan_step(1, 5, (1.0, 0.0, 0.0)).name
+    'semantic'
+    """
+    rng = counter_rng(seed, step, "plan")
+    kind = int(rng.choice(3, p=odds))
+    if kind == 2:
+        return StepPlan(
+            False, False, _ROUNDS_OF_CLICKS[int(rng.choice(4, p=(0.25, 0.3, 0.25, 0.2)))]
+        )
+    rounds = _ROUNDS_OF_KNOWLEDGE[int(rng.choice(3, p=(0.55, 0.25, 0.2)))]
+    return StepPlan(kind == 0, kind == 1, rounds)

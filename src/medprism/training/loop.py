@@ -1,0 +1,131 @@
+"""The training loop: plain PyTorch, one screen."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from medprism.core.errors import InternalError
+from medprism.core.progress import Progress
+from medprism.models.kprism.model import KPrism
+from medprism.training.batches import DrawsEpisodes, iterate_batches
+from medprism.training.config import StepPlan, TrainConfig
+from medprism.training.optim import learning_rate, make_optimizer
+from medprism.training.state import (
+    Position,
+    average_of,
+    load_state,
+    save_state,
+    update_average,
+)
+from medprism.training.step import StepRandomness, StepResult, TrainingStep
+
+STATE_FILE = "state.safetensors"
+
+# Returns figures of the averaged weights; "score" (higher is better) chooses the best.
+Validate = Callable[[dict[str, Tensor]], dict[str, float]]
+
+
+class Log(Protocol):
+    """Where figures of a run go."""
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write named figures of a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How often, in steps, the state is saved and the averaged weights are validated."""
+
+    save_every: int = 200
+    validate_every: int = 0
+    log_every: int = 20
+
+
+@dataclass
+class _Meter:
+    """Running figures since the last report."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, plan: StepPlan, result: StepResult, norm: float) -> None:
+        self.values.setdefault(f"loss/{plan.name}", []).append(result.round_losses[0])
+        self.values.setdefault(f"dice/{plan.name}", []).append(result.round_dice[0])
+        if len(result.round_dice) > 1:
+            self.values.setdefault(f"dice/{plan.name}-last", []).append(result.round_dice[-1])
+        self.values.setdefault("gradient", []).append(norm)
+
+    def flush(self) -> dict[str, float]:
+        means = {name: sum(v) / len(v) for name, v in sorted(self.values.items())}
+        self.values.clear()
+        return means
+
+
+def train(
+    model: KPrism,
+    sampler: DrawsEpisodes,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    schedule: Schedule,
+    validate: Validate | None,
+    on_best: Callable[[dict[str, Tensor], dict[str, float]], None] | None,
+    log: Log,
+    progress: Progress,
+) -> Position:
+    """Train until the last step or until cancelled; go on where `folder` left off.
+
+    The state is saved every `save_every` steps and at the end, so that a killed run repeats the
+    same batches and reaches the same weights.
+
+    Raises:
+        InternalError: the loss is not finite.
+    """
+    step_module = TrainingStep(model, config.output_weights, config.later_weight)
+    optimizer = make_optimizer(model, config)
+    average = average_of(model)
+    position = Position(0, 0.0, None)
+    if (folder / STATE_FILE).exists():
+        position = load_state(folder / STATE_FILE, model, average, optimizer)
+    meter, started, before = _Meter(), time.monotonic(), position.seconds
+    history: list[dict[str, Any]] = list(position.history)
+    best = position.best
+    model.train()
+    for step, batch, plan in iterate_batches(sampler, config, position.step):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, config)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            result = step_module(batch, plan, StepRandomness(config.seed, step))
+        if not math.isfinite(float(result.loss)):
+            raise InternalError(f"loss of step {step} is {float(result.loss)}; see the run's log")
+        optimizer.zero_grad(set_to_none=True)
+        result.loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        update_average(average, model, step, config.ema)
+        meter.add(plan, result, float(norm))
+        done, seconds = step + 1, before + time.monotonic() - started
+        last = done == config.steps or progress.is_cancelled()
+        if done % schedule.log_every == 0 or last:
+            log.scalars(done, {**meter.flush(), "rate": learning_rate(step, config)})
+        if validate and schedule.validate_every and (done % schedule.validate_every == 0 or last):
+            figures = validate(average)
+            log.scalars(done, {f"val/{name}": value for name, value in figures.items()})
+            history.append({"step": done, "seconds": seconds, **figures})
+            if on_best and (best is None or figures["score"] > best):
+                best = figures["score"]
+                on_best(average, figures)
+        position = Position(done, seconds, best, tuple(history))
+        if done % schedule.save_every == 0 or last:
+            save_state(folder / STATE_FILE, config, position, model, average, optimizer)
+        progress.report(done, config.steps, f"{plan.name} {result.round_losses[0]:.3f}")
+        if last:
+            break
+    return position
