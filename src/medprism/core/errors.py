@@ -10,6 +10,7 @@ ReferencePairError     a reference that cannot serve as an example
 CheckpointError        a file that is not, or not wholly, a checkpoint of the expected kind
 StoreError             a slice store that is missing, locked or of another version
 FormatVersionError     a file written by a newer version
+CancelledError         long work was stopped on request
 WriteError             a file could not be written (disk full, no permission)
 InternalError            our own mistake: exit status 1
 """
@@ -57,6 +58,10 @@ class StoreError(MedprismError):
 
 class FormatVersionError(MedprismError):
     """A file was written by a newer version of medprism."""
+
+
+class CancelledError(MedprismError):
+    """Long work was stopped on request; nothing was changed."""
 
 
 class WriteError(MedprismError):
