@@ -29,6 +29,7 @@ class DrawsEpisodes(Protocol):
         num_requests: int,
         size: int,
         self_reference: float,
+        allows_absent: bool,
     ) -> Episode:
         """Return images, targets and, where asked for, references."""
 
@@ -45,6 +46,7 @@ def draw_batch(sampler: DrawsEpisodes, config: TrainConfig, step: int) -> tuple[
         num_requests=stage.requests,
         size=stage.size,
         self_reference=max(0.0, 1.0 - step / fade),
+        allows_absent=plan.asks_class,
     )
     return to_batch(episode), plan
 

@@ -1,0 +1,70 @@
+"""Runs as functions: each returns the whole configuration of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from medprism.training.config import StageConfig, TrainConfig
+
+
+def kprism_compact(steps: int) -> TrainConfig:
+    """Return the shipped checkpoint's run: 128 pixels first, then 256.
+
+    A step at 128 costs about a third of one at 256, so most requests are seen small.
+    """
+    return TrainConfig(
+        preset="kprism-compact",
+        steps=steps,
+        stages=(
+            StageConfig(size=128, share=0.7, requests=16),
+            StageConfig(size=256, share=0.3, requests=12),
+        ),
+    )
+
+
+def kprism_compact_continued(steps: int) -> TrainConfig:
+    """Return a run that goes on from trained weights: 256 pixels only, half the rate."""
+    return TrainConfig(
+        preset="kprism-compact",
+        steps=steps,
+        stages=(StageConfig(size=256, share=1.0, requests=12),),
+        peak_rate=4e-4,
+        self_reference_until=0.0,
+    )
+
+
+def kprism_base(steps: int) -> TrainConfig:
+    """Return the paper's run at 512 pixels [KPrism, 4.1]; needs a GPU."""
+    return TrainConfig(
+        preset="kprism-base",
+        steps=steps,
+        stages=(StageConfig(size=512, share=1.0, requests=16),),
+        peak_rate=1e-4,
+        warmup_share=10 / 75,
+        weight_decay=0.0,
+        clip=3.0,
+        output_weights=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+        self_reference_until=0.0,
+    )
+
+
+def kprism_nano(steps: int) -> TrainConfig:
+    """Return a run of seconds, for tests."""
+    return TrainConfig(
+        preset="kprism-nano",
+        steps=steps,
+        stages=(StageConfig(size=64, share=1.0, requests=8),),
+        peak_rate=3e-3,
+        ema=0.98,
+        self_reference_until=0.0,
+        bfloat16=False,
+    )
+
+
+RECIPES: Final[dict[str, Callable[[int], TrainConfig]]] = {
+    "kprism-compact": kprism_compact,
+    "kprism-compact-continued": kprism_compact_continued,
+    "kprism-base": kprism_base,
+    "kprism-nano": kprism_nano,
+}
