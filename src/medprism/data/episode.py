@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from medprism.core.concepts import ConceptTable
 from medprism.core.errors import ConfigError
@@ -30,6 +30,7 @@ from medprism.data.augment import (
     warp_plane,
     zoom_warp,
 )
+from medprism.data.balance import Balance
 from medprism.data.pools import Pool, build_pools
 from medprism.data.reference import choose_references
 from medprism.data.store import SliceStore
@@ -43,9 +44,10 @@ _ATTEMPTS: Final = 3
 class EpisodeConfig:
     """How episodes are drawn.
 
+    A share of the images, `dataset_first`, is drawn dataset by dataset, the rest concept by
+    concept, so that neither a set with many structures nor a structure with many sets takes all.
     `class_exponent` is applied to the number of images that show a concept (0 = all concepts
-    alike, 1 = all images alike); within a concept, datasets weigh by the square root of theirs.
-    `min_pixels` of coverage must remain of a target on its canvas.
+    alike, 1 = all images alike). `min_pixels` of coverage must remain of a target on its canvas.
     """
 
     size: int = 256
@@ -55,6 +57,7 @@ class EpisodeConfig:
     zoom: float = 0.25
     absent: float = 0.05
     self_reference: float = 0.0
+    dataset_first: float = 0.5
     class_exponent: float = 0.5
     min_pixels: int = 12
     warp: WarpConfig = field(default_factory=WarpConfig)
@@ -64,8 +67,11 @@ class EpisodeConfig:
         counts = (self.num_requests, self.requests_per_image, self.num_references)
         if min(counts) < 1:
             raise ConfigError(f"requests, requests per image and references {counts} must be >= 1")
-        if not all(0 <= odds <= 1 for odds in (self.zoom, self.absent, self.self_reference)):
-            raise ConfigError("the odds of zoom, absent and self reference must lie in 0..1")
+        odds = (self.zoom, self.absent, self.self_reference, self.dataset_first)
+        if not all(0 <= chance <= 1 for chance in odds):
+            raise ConfigError(
+                f"odds {odds} of zoom, absent, self reference and dataset first must lie in 0..1"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +120,10 @@ class EpisodeSampler:
         self.concepts = concepts
         self.config = config or EpisodeConfig()
         self.pools = build_pools(store, concepts, partial, split)
-        self._shown = _Odds(self.pools.by_concept, self.config.class_exponent, absent=False)
-        self._hidden = _Odds(self.pools.by_concept, self.config.class_exponent, absent=True)
+        exponent, share = self.config.class_exponent, self.config.dataset_first
+        pools = [pool for pools in self.pools.by_concept for pool in pools]
+        self.shown = Balance([(p, p.rows) for p in pools], exponent, share)
+        self.hidden = Balance([(p, p.absent) for p in pools], exponent, share)
 
     def draw(
         self,
@@ -157,9 +165,9 @@ class EpisodeSampler:
     def _draw_image(
         self, rng: np.random.Generator, number: int, limit: int, side: int, allows_absent: bool
     ) -> tuple[UInt8[np.ndarray, "size size 3"], list[_Request]]:
-        absent_odds = self.config.absent if allows_absent and self._hidden.is_possible else 0.0
+        absent_odds = self.config.absent if allows_absent and self.hidden.is_possible else 0.0
         is_absent = bool(rng.random() < absent_odds)
-        pool, row = (self._hidden if is_absent else self._shown).draw(rng)
+        pool, row = (self.hidden if is_absent else self.shown).draw(rng)
         sampling, target = self._draw_view(rng, pool, row, side, is_absent)
         requests = [_Request(number, pool, row, target, is_absent)]
         others = [p for p in self.pools.by_row.get(row, ()) if p.concept != pool.concept]
@@ -260,37 +268,6 @@ class _References:
     images: UInt8[np.ndarray, "requests refs size size 3"]
     masks: UInt8[np.ndarray, "requests refs size size"]
     rows: Int64[np.ndarray, "requests refs"]
-
-
-class _Odds:
-    """Probabilities of concepts, of datasets within a concept, and then of rows."""
-
-    def __init__(
-        self, by_concept: tuple[tuple[Pool, ...], ...], exponent: float, *, absent: bool
-    ) -> None:
-        self._absent = absent
-        self._pools = [[pool for pool in pools if self._rows(pool).size] for pools in by_concept]
-        counts = np.array([sum(self._rows(p).size for p in pools) for pools in self._pools], float)
-        weights = np.where(counts > 0, np.maximum(counts, 1.0) ** exponent, 0.0)
-        self.is_possible = bool(weights.sum() > 0)
-        self._concepts = np.cumsum(weights)
-        self._datasets = [
-            np.cumsum(np.sqrt([self._rows(pool).size for pool in pools])) for pools in self._pools
-        ]
-
-    def draw(self, rng: np.random.Generator) -> tuple[Pool, int]:
-        """Draw a concept, one of its datasets and a row of it."""
-        concept = _draw_index(rng, self._concepts)
-        pool = self._pools[concept][_draw_index(rng, self._datasets[concept])]
-        rows = self._rows(pool)
-        return pool, int(rows[rng.integers(rows.size)])
-
-    def _rows(self, pool: Pool) -> Int64[np.ndarray, " rows"]:
-        return pool.absent if self._absent else pool.rows
-
-
-def _draw_index(rng: np.random.Generator, cumulated: Float64[np.ndarray, " choices"]) -> int:
-    return int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right"))
 
 
 def _assemble(
