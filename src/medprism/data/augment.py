@@ -231,7 +231,8 @@ def sample(
         canvas[: part.shape[0], : part.shape[1]] = part
         return canvas
     if sampling.maps is not None:
-        sampled = cv2.remap(part, sampling.maps, np.empty(0, np.float32), cv2.INTER_LINEAR)
+        # The second map must be None: an empty array makes OpenCV 5 sample garbage, silently.
+        sampled = cv2.remap(part, sampling.maps, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
     else:
         # cv2 counts (x, y): swap rows and columns of the (row, col) matrix.
         matrix = sampling.matrix[::-1][:, [1, 0, 2]]

@@ -103,8 +103,9 @@ def train(
             group["lr"] = learning_rate(step, config)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
             result = step_module(batch, plan, StepRandomness(config.seed, step))
-        if not math.isfinite(float(result.loss)):
-            raise InternalError(f"loss of step {step} is {float(result.loss)}; see the run's log")
+        loss = float(result.loss.detach())
+        if not math.isfinite(loss):
+            raise InternalError(f"loss of step {step} is {loss}; see the run's log")
         optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
