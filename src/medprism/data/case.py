@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
@@ -62,6 +62,7 @@ class DatasetInfo:
     notes: str = field(default="", compare=False)
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """What every adapter returns."""
 

@@ -18,7 +18,13 @@ import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
 from medprism.core.durable import write_durably, write_json
-from medprism.core.errors import ConfigError, GeometryError, ImageReadError, StoreError
+from medprism.core.errors import (
+    CancelledError,
+    ConfigError,
+    GeometryError,
+    ImageReadError,
+    StoreError,
+)
 from medprism.core.image import Image
 from medprism.core.preprocess import (
     Fit,
@@ -121,8 +127,8 @@ def prepare(
     did not change keeps its part. An interrupted run leaves the former store as it was.
 
     Raises:
-        StoreError: another process prepares this store, two datasets share a name, or the run was
-            cancelled.
+        StoreError: another process prepares this store, or two datasets share a name.
+        CancelledError: the progress was cancelled.
         ImageReadError: a file that cannot be read, or a folder of unknown layout.
         WriteError: the disk is full or the folder is not writable.
     """
@@ -178,7 +184,7 @@ def _prepare_all(
         written[name] = entry
         progress.report(done, len(todo), name)
         if progress.is_cancelled():
-            raise StoreError(f"preparing {out} was cancelled; the former store is unchanged")
+            raise CancelledError(f"preparing {out} was cancelled; the former store is unchanged")
     return {d.info.name: written.get(d.info.name) or former[d.info.name] for d in datasets}
 
 

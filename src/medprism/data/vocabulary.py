@@ -12,12 +12,13 @@ The order of `_TRAINED` is the order of the class table: append, never reorder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from medprism.core.concepts import Concept, ConceptTable
 from medprism.core.errors import LabelError
+from medprism.data.case import DatasetInfo
 
 LabelIds = Mapping[str, tuple[int, ...]]
 
@@ -302,6 +303,23 @@ def training_concepts() -> ConceptTable:
     return ConceptTable(
         tuple(Concept(entry.name, entry.synonyms, dict(entry.trained)) for entry in _TRAINED)
     )
+
+
+def concepts_from(infos: Iterable[DatasetInfo]) -> ConceptTable:
+    """Return a class table of datasets that the vocabulary does not know: one class, one concept.
+
+    Classes of the same name in several datasets are one concept. Order: as first met.
+
+    >>> infos = [DatasetInfo(name, name, "train", None, {1: "Spleen"}) for name in ("a", "b")]
+    >>> dict(concepts_from(infos)[0].label_ids)
+    {'a': (1,), 'b': (1,)}
+    """
+    found: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {}
+    for info in infos:
+        for label_id, name in sorted(info.classes.items()):
+            _, ids = found.setdefault(name.casefold(), (name, {}))
+            ids[info.name] = (*ids.get(info.name, ()), label_id)
+    return ConceptTable(tuple(Concept(name, (), ids) for name, ids in found.values()))
 
 
 def unseen_concepts() -> ConceptTable:

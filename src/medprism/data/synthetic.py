@@ -1,0 +1,99 @@
+"""Synthetic tasks: regions that nobody labelled, and appearances that nobody took.
+
+A region is a union of neighbouring watershed basins of the smoothed image, so its border follows
+edges of the image. As a target it teaches clicks and references to mean "this, whatever it is".
+A task change is a strong change of appearance that a query shares with its references.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Int32, UInt8
+
+from medprism.data.appearance import AppearanceConfig
+
+_WORKING_SIDE: Final = 160
+_SEEDS: Final = (12, 60)
+_MAX_BASINS: Final = 3
+_MAX_SHARE: Final = 0.6
+
+TASK_CHANGE: Final = AppearanceConfig(
+    tone=1.0,
+    max_brightness=0.25,
+    max_contrast=0.6,
+    max_gamma=0.8,
+    invert_grey=0.4,
+    colour=1.0,
+    max_hue=180.0,
+    max_saturation=0.9,
+    to_grey=0.2,
+    blur=0.0,
+    noise=0.0,
+)
+"""Ranges of the change that a synthetic task gives to query and references alike."""
+
+
+def draw_region(
+    rng: np.random.Generator, image: UInt8[np.ndarray, "height width channels"]
+) -> Bool[np.ndarray, "height width"]:
+    """Draw a region of an image: one to three neighbouring basins, never more than 60 %.
+
+    The first basin is always kept, so the region is never empty.
+    """
+    basins = _basins(rng, _reduced(image))
+    wanted = int(rng.integers(1, _MAX_BASINS + 1))
+    first = int(basins.ravel()[rng.integers(basins.size)])
+    region = basins == first
+    for _ in range(wanted - 1):
+        ring = cv2.dilate(region.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_) & ~region
+        neighbours = np.unique(basins[ring])
+        if neighbours.size == 0:
+            break
+        grown = region | (basins == int(neighbours[rng.integers(neighbours.size)]))
+        if grown.mean() > _MAX_SHARE:
+            break
+        region = grown
+    return _enlarged(region, (int(image.shape[0]), int(image.shape[1])))
+
+
+def _reduced(image: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "h w 3"]:
+    ratio = min(1.0, _WORKING_SIDE / max(image.shape[:2]))
+    height, width = (max(3, round(side * ratio)) for side in image.shape[:2])
+    small = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.GaussianBlur(np.asarray(small), (0, 0), 1.5))
+    grey = small.reshape(height, width, image.shape[2])
+    return grey if grey.shape[2] == 3 else np.repeat(grey, 3, axis=2)
+
+
+def _basins(
+    rng: np.random.Generator, image: UInt8[np.ndarray, "h w 3"]
+) -> Int32[np.ndarray, "h w"]:
+    """Flood the image from random seeds; every pixel gets the number of its basin, from 1."""
+    height, width = image.shape[:2]
+    count = int(rng.integers(*_SEEDS))
+    markers = np.zeros((height, width), np.int32)
+    markers[rng.integers(0, height, count), rng.integers(0, width, count)] = np.arange(1, count + 1)
+    flooded = np.asarray(cv2.watershed(np.ascontiguousarray(image), markers))
+    # The watershed lines and the frame are marked -1: give them to a basin that touches them.
+    numbers = np.where(flooded > 0, flooded, 0).astype(np.float32)
+    for _ in range(max(height, width)):
+        gaps = numbers == 0
+        if not gaps.any():
+            break
+        spread = np.asarray(cv2.dilate(numbers, np.ones((3, 3), np.uint8)))
+        numbers[gaps] = spread[gaps]
+    return numbers.astype(np.int32)
+
+
+def _enlarged(
+    region: Bool[np.ndarray, "h w"], shape: tuple[int, int]
+) -> Bool[np.ndarray, "height width"]:
+    if region.shape == shape:
+        return region
+    smooth = cv2.resize(
+        region.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR
+    )
+    return np.asarray(np.asarray(smooth) >= min(0.5, float(np.asarray(smooth).max())))
