@@ -44,6 +44,7 @@ from medprism.data.store import (
     STORE_FORMAT,
     VERSION,
     SliceRow,
+    SliceStore,
     info_to_json,
     read_manifest,
 )
@@ -93,26 +94,30 @@ class DatasetReport:
     num_slices: int
     num_bytes: int
     was_prepared: bool
-    leaks: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What `prepare` did, one row a dataset."""
+    """What `prepare` did, one row a dataset.
+
+    `leaks` are groups of slices ("dataset/case") that hold the same image on different sides: in
+    two splits, or in a training set and in a set that is never trained on.
+    """
 
     datasets: tuple[DatasetReport, ...]
+    leaks: tuple[tuple[str, ...], ...]
 
     def lines(self) -> tuple[str, ...]:
         """Return the report as lines of text: counts per dataset, then the sum."""
         rows = [
             f"{r.dataset:32} {r.role:9} {r.num_slices:6} slices {r.num_bytes / 1e6:8.1f} MB  "
             f"{'prepared' if r.was_prepared else 'unchanged'}"
-            + (f"  {len(r.leaks)} images on two sides of the split" if r.leaks else "")
             for r in self.datasets
         ]
         slices = sum(r.num_slices for r in self.datasets)
         size = sum(r.num_bytes for r in self.datasets) / 1e6
-        return (*rows, f"{len(rows)} datasets, {slices} slices, {size:.1f} MB")
+        leaks = [f"same image on two sides: {', '.join(group)}" for group in self.leaks]
+        return (*rows, *leaks, f"{len(rows)} datasets, {slices} slices, {size:.1f} MB")
 
 
 def prepare(
@@ -143,7 +148,9 @@ def prepare(
         entries = _prepare_all(accepted, out, config, former, progress)
         write_json(out / MANIFEST, STORE_FORMAT, VERSION, {"datasets": entries})
         _remove_stale_parts(out, {entry["part"] for entry in entries.values()})
-    return PrepareReport(tuple(_report(name, entry, former) for name, entry in entries.items()))
+        leaks = _find_leaks(SliceStore.open(out))
+    reports = tuple(_report(name, entry, former) for name, entry in entries.items())
+    return PrepareReport(reports, leaks)
 
 
 @contextmanager
@@ -228,12 +235,10 @@ def _write_part(job: tuple[Dataset, str, Path, int]) -> tuple[str, dict[str, Any
     write_durably(out / f"{part}.bin", write)
     payload = {"rows": [row.to_json() for row in rows]}
     write_json(out / f"{part}.json", PART_FORMAT, VERSION, payload)
-    leaks = find_leaks((row.case_id, row.split, row.content) for row in rows)
     return dataset.info.name, {
         "part": part,
         "num_slices": len(rows),
         "num_bytes": sum(row.num_bytes for row in rows),
-        "leaks": [list(group) for group in leaks],
         "info": info_to_json(_with_found_classes(dataset.info, rows)),
     }
 
@@ -362,6 +367,13 @@ def _remove_stale_parts(out: Path, kept: set[str]) -> None:
             path.unlink()
 
 
+def _find_leaks(store: SliceStore) -> tuple[tuple[str, ...], ...]:
+    return find_leaks(
+        (f"{row.dataset}/{row.case_id}", row.split if row.role == "train" else "test", row.content)
+        for row in store.rows
+    )
+
+
 def _report(name: str, entry: dict[str, Any], former: dict[str, Any]) -> DatasetReport:
     return DatasetReport(
         name,
@@ -369,7 +381,6 @@ def _report(name: str, entry: dict[str, Any], former: dict[str, Any]) -> Dataset
         entry["num_slices"],
         entry["num_bytes"],
         former.get(name) != entry,
-        tuple(tuple(group) for group in entry["leaks"]),
     )
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from medprism.core.errors import ImageReadError, LabelError
-from medprism.data.case import ROLES, SPLITS, Case, DatasetInfo
+from medprism.data.case import SPLITS, Case, DatasetInfo
+from medprism.data.datasets.description import WrittenSplit, read_description
 from medprism.data.datasets.series import locate_slices
 from medprism.data.splits import SplitConfig, load_or_draw_split
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_MODALITIES: Final = {
-    "ct": "CT",
-    "mri": "MR",
-    "ultrasound": "US",
-    "mammography": "MG",
-    "x-ray": "DX",
-}
 
 
 @dataclass(frozen=True)
@@ -79,17 +72,15 @@ def open_folder(folder: Path, splits: Path, config: SplitConfig | None = None) -
         raise ImageReadError(
             f"{folder}: {what}; every file in images/ needs one of the same name in masks/"
         )
-    payload = _read_description(folder / "dataset.json")
-    info = _info(payload, folder)
-    patients = payload.get("patients") or {}
-    by_case = {stem: patients.get(stem) for stem in images}
-    written = payload.get("split")
-    split = (
-        _written_split(written, set(images), folder)
-        if written
-        else load_or_draw_split(splits / f"{info.name}.json", by_case, config or SplitConfig())
-    )
-    return FolderDataset(info, folder, images, masks, by_case, split)
+    described = read_description(folder / "dataset.json")
+    info = described.to_info(folder.name)
+    patients = {stem: described.patients.get(stem) for stem in images}
+    if described.split is None:
+        path = splits / f"{info.name}.json"
+        split = load_or_draw_split(path, patients, config or SplitConfig())
+    else:
+        split = _written_split(described.split, set(images), folder)
+    return FolderDataset(info, folder, images, masks, patients, split)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -105,55 +96,11 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read_description(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise LabelError(f"{path} is not readable JSON ({error}); mend or remove it") from error
-    if not isinstance(payload, dict):
-        raise LabelError(f"{path} holds a {type(payload).__name__}; it must hold one object")
-    return payload
-
-
-def _info(payload: dict[str, Any], folder: Path) -> DatasetInfo:
-    role = payload.get("role", "train")
-    if role not in ROLES:
-        raise LabelError(f"{folder.name}: role {role!r} must be one of {', '.join(ROLES)}")
-    modality = str(payload.get("modality") or "")
-    name = str(payload.get("slug") or folder.name)
-    try:
-        classes = {int(key): str(value) for key, value in payload.get("classes", {}).items()}
-    except (AttributeError, ValueError) as error:
-        raise LabelError(f"{folder.name}: classes must map label ids to names") from error
-    return DatasetInfo(
-        name=name,
-        title=str(payload.get("name") or name),
-        role=role,
-        modality=modality_code(modality),
-        classes=classes,
-        licence=payload.get("licence"),
-        redistributable=payload.get("redistributable"),
-        citation=payload.get("citation"),
-        notes=str(payload.get("notes") or ""),
-    )
-
-
-def modality_code(description: str) -> str | None:
-    """Return the DICOM code for the first word of a description, or None for other pictures.
-
-    >>> modality_code("MRI (cine)"), modality_code("dermoscopy")
-    ('MR', None)
-    """
-    words = description.casefold().split()
-    return _MODALITIES.get(words[0]) if words else None
-
-
-def _written_split(written: dict[str, list[str]], cases: set[str], folder: Path) -> dict[str, str]:
-    split = {case_id: name for name, members in written.items() for case_id in members}
-    unknown = set(written) - set(SPLITS)
-    if unknown or set(split) != cases or len(split) != sum(map(len, written.values())):
+def _written_split(written: WrittenSplit, cases: set[str], folder: Path) -> dict[str, str]:
+    split: dict[str, str] = {
+        case_id: name for name, members in written.items() for case_id in members
+    }
+    if set(split) != cases or len(split) != sum(map(len, written.values())):
         raise LabelError(
             f"{folder.name}: the split in dataset.json must put each of its {len(cases)} images "
             f"into exactly one of {', '.join(SPLITS)}"
