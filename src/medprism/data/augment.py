@@ -107,7 +107,8 @@ def draw_warp(
         centre = ((source[0] - 1) / 2, (source[1] - 1) / 2)
         resized = [max(1, round(side * fitted)) for side in source]
         shift = rng.uniform(-config.max_shift, config.max_shift, 2) * size
-        target = ((resized[0] - 1) / 2 + shift[0], (resized[1] - 1) / 2 + shift[1])
+        moved = np.clip((np.array(resized) - 1) / 2 + shift, 0, size - 1)
+        target = (float(moved[0]), float(moved[1]))
     else:
         scale, centre, target = _draw_zoom(rng, zoom_box, size, config, fitted)
     matrix = _draw_linear(rng, config) / scale

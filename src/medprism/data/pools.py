@@ -13,7 +13,10 @@ from medprism.core.errors import StoreError
 from medprism.data.store import SliceStore
 from medprism.data.vocabulary import LabelIds
 
-Rows = Int64[np.ndarray, " rows"]
+Rows = Int64[np.ndarray, "_"]
+"""Row numbers (or codes of rows); lists of them have different lengths."""
+
+_PoolRows = Int64[np.ndarray, " rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +31,10 @@ class Pool:
     concept: int
     dataset: str
     label_ids: tuple[int, ...]
-    rows: Rows
-    patients: Rows
-    contents: Rows
-    views: Rows
+    rows: _PoolRows
+    patients: _PoolRows
+    contents: _PoolRows
+    views: _PoolRows
     positions: Float64[np.ndarray, " rows"]
     absent: Rows
 
