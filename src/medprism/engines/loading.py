@@ -37,7 +37,8 @@ def load(name_or_path: str | Path, engine: str = "auto", threads: int | None = N
     long_side = checkpoint.info.preprocessing.get("long_side")
     if not isinstance(long_side, int):
         raise CheckpointError(
-            f"checkpoint {checkpoint.info.name!r} names no long side; it was not written by medprism"
+            f"checkpoint {checkpoint.info.name!r} names no long side; it was not written by "
+            "medprism"
         )
     return LoadedModel(
         name=str(name_or_path),

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+# Not typing.Self, which beartype refuses on a method of a class it did not decorate.
+Value = TypeVar("Value", bound="TensorValue")
+
 
 class TensorValue:
     """A frozen dataclass whose fields are tensors or tuples of tensors."""
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+    def map(self: Value, change: Callable[[Tensor], Tensor]) -> Value:
         """Return a copy with every tensor changed alike (moved, cast, indexed)."""
         changed: dict[str, Any] = {}
         for field in fields(self):  # type: ignore[arg-type]

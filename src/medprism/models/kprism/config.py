@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from medprism.core.errors import ConfigError
 from medprism.models.blocks.residual import NormKind
+
+# No width or number of ours comes near it; a damaged file must not ask for terabytes.
+LARGEST_COUNT = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +27,16 @@ class EncoderConfig:
     max_pool: bool = False
 
     def __post_init__(self) -> None:
+        _check_counts("encoder", widths=self.widths, blocks=self.blocks)
         if len(self.widths) != len(self.blocks) or len(self.widths) not in (4, 5):
             raise ConfigError(
-                f"encoder needs 4 stages (from 1/2) or 5 (from full size), got widths {self.widths} "
-                f"and blocks {self.blocks}"
+                f"encoder needs 4 stages (from 1/2) or 5 (from full size), got widths "
+                f"{self.widths} and blocks {self.blocks}"
             )
+        if self.norm not in get_args(NormKind):
+            raise ConfigError(f"norm {self.norm!r} is unknown; use 'batch' or 'group'")
+        if self.attention and any(width % 4 for width in self.widths):
+            raise ConfigError(f"widths {self.widths} must be multiples of the 4 attention heads")
 
     @property
     def first_stage(self) -> int:
@@ -56,8 +64,25 @@ class DecoderConfig:
     fine_hidden: int = 0
 
     def __post_init__(self) -> None:
-        if self.dim % self.heads or self.dim % 4:
-            raise ConfigError(f"decoder dim {self.dim} must be a multiple of {self.heads} and of 4")
+        _check_counts(
+            "decoder",
+            dim=self.dim,
+            heads=self.heads,
+            read_experts=self.read_experts,
+            feed_experts=self.feed_experts,
+            pixel_hidden=self.pixel_hidden,
+            feed_hidden=self.feed_hidden,
+            head_hidden=self.head_hidden,
+        )
+        _check_counts(
+            "decoder", least=0, head_blocks=self.head_blocks, fine_hidden=self.fine_hidden
+        )
+        # Normalisation has dim / 4 groups, at most 32.
+        if self.dim % self.heads or self.dim % 4 or self.dim % min(32, self.dim // 4):
+            raise ConfigError(
+                f"decoder dim {self.dim} must be a multiple of {self.heads} heads and of 4, and of "
+                "32 from 128 on"
+            )
         if len(self.pixel_hidden) != len(self.strides):
             raise ConfigError(
                 f"pixel_hidden {self.pixel_hidden} needs one width for each layer {self.strides}"
@@ -84,17 +109,26 @@ class KPrismConfig:
     click_hidden: int = 128
 
     def __post_init__(self) -> None:
+        _check_counts(
+            "model",
+            prompt_widths=self.prompt_widths,
+            num_concepts=self.num_concepts,
+            class_queries=self.class_queries,
+            context_queries=self.context_queries,
+            click_hidden=self.click_hidden,
+        )
+        if len(self.prompt_widths) != 4 or any(width % 8 for width in self.prompt_widths):
+            raise ConfigError(
+                f"prompt_widths {self.prompt_widths} must be four multiples of 8, one a halving"
+            )
         if self.image_encoder.widths[-1] != self.mask_encoder.widths[-1]:
             raise ConfigError(
                 "image and mask encoder must end with the same width (the readout replaces the "
                 f"image feature), got {self.image_encoder.widths[-1]} and "
                 f"{self.mask_encoder.widths[-1]}"
             )
-        if self.context_queries % 2 or self.num_concepts < 1:
-            raise ConfigError(
-                f"context_queries {self.context_queries} must be even and num_concepts "
-                f"{self.num_concepts} at least 1"
-            )
+        if self.context_queries % 2:
+            raise ConfigError(f"context_queries {self.context_queries} must be even")
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain data."""
@@ -182,5 +216,17 @@ def kprism_nano(num_concepts: int) -> KPrismConfig:
     )
 
 
-def _tuples(payload: dict[str, Any]) -> dict[str, Any]:
+def _check_counts(owner: str, *, least: int = 1, **counts: object) -> None:
+    for name, value in counts.items():
+        items = value if isinstance(value, tuple) else (value,)
+        if not all(type(item) is int and least <= item <= LARGEST_COUNT for item in items):
+            raise ConfigError(
+                f"{owner} {name} must be whole numbers of at least {least} and at most "
+                f"{LARGEST_COUNT}, got {value!r}"
+            )
+
+
+def _tuples(payload: object) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise ConfigError(f"expected named settings, got {payload!r}")
     return {key: tuple(v) if isinstance(v, list) else v for key, v in payload.items()}

@@ -85,7 +85,7 @@ class FineHead(nn.Module):
     def forward(
         self,
         pixels: Map,
-        encoder: Map,
+        encoder: Float[Tensor, "requests channels h2 w2"],
         marks: Float[Tensor, "requests 3 height width"] | None,
         coarse: Float[Tensor, "requests h w"],
     ) -> Float[Tensor, "requests h2 w2"]:

@@ -128,11 +128,12 @@ def read_references(
     flat = rearrange(query, "r c h w -> r c (h w)")
     keys = references.keys
     scale = flat.shape[1] ** -0.5
-    squares = keys.float().square().sum(-1, keepdim=True).to(keys.dtype)
+    precise = torch.promote_types(keys.dtype, torch.float32)
+    squares = keys.to(precise).square().sum(-1, keepdim=True).to(keys.dtype)
     affinity = (2 * keys @ flat - squares) * scale
     affinity = affinity + torch.where(references.valid, 0.0, MASKED_SCORE)[..., None]
-    weights = affinity.float().softmax(1).to(references.values.dtype)
-    carried = references.values.transpose(1, 2) @ weights
+    weights = affinity.to(precise).softmax(1).to(references.values.dtype)
+    carried: Tensor = references.values.transpose(1, 2) @ weights
     return rearrange(carried, "r c (h w) -> r c h w", h=query.shape[2])
 
 
@@ -155,7 +156,7 @@ class ClickQueries(nn.Module):
         maps: tuple[Float[Tensor, "requests dim _ _"], ...],
         canvas: tuple[int, int],
     ) -> Sparse:
-        """Return the click queries; positive clicks look at the foreground, negative at the rest."""
+        """Return the click queries; positive ones look at the foreground, negative at the rest."""
         pooled = torch.stack([_around(m, clicks.position, canvas) for m in maps]).mean(0)
         content = self.mlp(pooled.to(self.label.dtype))
         sign = torch.where(clicks.is_positive[..., None], self.label[1], self.label[0])
