@@ -1,0 +1,176 @@
+"""DICOM: one object, or a folder that holds the slices of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pydicom
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from medprism.core.errors import ImageReadError
+from medprism.core.image import Image
+from medprism.io.dicom_grid import Plane, plane_of, stack_geometry, stack_order
+from medprism.io.dicom_pixels import Dataset, Frames, frames_of, num_frames, why_no_image
+from medprism.io.foreign import decoding
+from medprism.io.recognise import is_dicom
+
+_DIRECTORY_UID: Final = "1.2.840.10008.1.3.10"
+_LISTED: Final = 12
+
+
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """One file of a folder: its header, without pixels."""
+
+    path: Path
+    header: Dataset
+
+    @property
+    def series(self) -> str:
+        return str(self.header.get("SeriesInstanceUID", "")) or "(no uid)"
+
+
+def read_dicom(path: Path) -> Image:
+    """Read one object: a slice, a picture, or all frames of an enhanced or multi-frame object.
+
+    Intensities carry the modality's scale (Hounsfield units for CT). Frames without a position
+    (films) become slices of a volume that knows no spacing.
+
+    Raises:
+        ImageReadError: damaged, no image, an unknown compression, or frames that form no grid.
+    """
+    with _decoding():
+        dataset = pydicom.dcmread(path, force=True)
+        reason = why_no_image(dataset)
+        if reason is not None:
+            raise ImageReadError(reason)
+        planes = [plane_of(dataset, frame) for frame in range(num_frames(dataset))]
+        frames = frames_of(dataset)
+    names = [f"frame {number + 1}" for number in range(len(planes))]
+    if planes[0].position is not None:
+        order = stack_order(planes, names)
+        planes, frames = [planes[index] for index in order], frames[order]
+    return _image(frames, planes, dataset)
+
+
+def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
+    """Read the series in a folder (not in its subfolders), slices sorted along their normal.
+
+    Files that are not DICOM, and objects without pixels, are passed over.
+
+    Args:
+        folder: the folder.
+        part: the SeriesInstanceUID, needed where the folder holds several series.
+
+    Raises:
+        ImageReadError: no series, several and no `part`, or slices that form no grid.
+    """
+    members = _choose_series(_members(folder), part)
+    if len(members) == 1:
+        return read_dicom(members[0].path)
+    names = [member.path.name for member in members]
+    _check_one_shape(members)
+    with _decoding():
+        planes = [plane_of(member.header) for member in members]
+    order = stack_order(planes, names)
+    stack = [_slice(members[index].path) for index in order]
+    return _image(np.concatenate(stack), [planes[index] for index in order], members[0].header)
+
+
+def _decoding() -> AbstractContextManager[None]:
+    return decoding("DICOM", InvalidDicomError, BytesLengthException)
+
+
+def _image(frames: Frames, planes: Sequence[Plane], header: Dataset) -> Image:
+    geometry = stack_geometry(planes, frames.shape[1], frames.shape[2])
+    modality = str(header.get("Modality") or "") or None
+    return Image(frames, geometry, is_planar=frames.shape[0] == 1, modality=modality)
+
+
+def _slice(path: Path) -> Frames:
+    try:
+        with _decoding():
+            return frames_of(pydicom.dcmread(path, force=True))
+    except ImageReadError as error:
+        raise ImageReadError(f"{path.name}: {error}") from error
+
+
+def _members(folder: Path) -> list[_Member]:
+    """Return the images of a folder; a DICOM file that cannot be read is an error, not left out."""
+    with decoding("a folder"):
+        entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
+    members = []
+    for entry in entries:
+        with decoding("a file"), entry.open("rb") as stream:
+            head = stream.read(132)
+        if not is_dicom(head):
+            continue
+        try:
+            with _decoding():
+                header = pydicom.dcmread(entry, force=True, stop_before_pixels=True)
+                meta = getattr(header, "file_meta", {})
+                is_directory = meta.get("MediaStorageSOPClassUID") == _DIRECTORY_UID
+        except ImageReadError as error:
+            raise ImageReadError(f"{entry.name}: {error}") from error
+        if not is_directory and why_no_image(header) is None:
+            members.append(_Member(entry, header))
+    if not members:
+        raise ImageReadError(_nothing_here(folder, len(entries)))
+    return members
+
+
+def _nothing_here(folder: Path, num_files: int) -> str:
+    folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    if folders:
+        listed = ", ".join(folders[:_LISTED])
+        return f"it holds no DICOM image itself; choose one of its {len(folders)} folders: {listed}"
+    return (
+        f"it holds no DICOM image ({num_files} other files); pass one image file, or the folder "
+        "of a DICOM series"
+    )
+
+
+def _choose_series(members: Sequence[_Member], part: str | None) -> list[_Member]:
+    series: dict[str, list[_Member]] = {}
+    for member in members:
+        series.setdefault(member.series, []).append(member)
+    if part is None and len(series) == 1:
+        return list(members)
+    if part in series:
+        return series[part]
+    listed = "; ".join(
+        f"{uid} ({found[0].header.get('SeriesDescription') or 'no description'}, "
+        f"{len(found)} files)"
+        for uid, found in list(series.items())[:_LISTED]
+    )
+    wrong = "" if part is None else f" and none is {part!r}"
+    raise ImageReadError(
+        f"it holds {len(series)} series{wrong}; choose one with part=<uid>: {listed}"
+    )
+
+
+def _check_one_shape(members: Sequence[_Member]) -> None:
+    first = members[0]
+    for member in members:
+        if num_frames(member.header) > 1:
+            raise ImageReadError(
+                f"{member.path.name} holds {num_frames(member.header)} frames of its own; "
+                "read that file instead of the folder"
+            )
+        here, there = _shape(member), _shape(first)
+        if here != there:
+            raise ImageReadError(
+                f"{member.path.name} has {here[0]} x {here[1]} pixels ({here[2]} samples) but "
+                f"{first.path.name} has {there[0]} x {there[1]} ({there[2]}); copy the slices of "
+                "one size into a folder of their own"
+            )
+
+
+def _shape(member: _Member) -> tuple[int, int, int]:
+    header = member.header
+    return int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel", 1))

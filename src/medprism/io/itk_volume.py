@@ -1,0 +1,154 @@
+"""NRRD and MetaImage (MHA, MHD) through SimpleITK; world axes change from LPS to RAS once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import SimpleITK
+from jaxtyping import Shaped
+
+from medprism.core.errors import ImageReadError
+from medprism.core.geometry import Affine, Geometry
+from medprism.core.image import Image
+from medprism.io.foreign import check_promise, decoding
+from medprism.io.lps import swap_index_order, swap_world
+from medprism.io.mask_file import KEY, MaskFile, to_label_numbers, unpack_names
+from medprism.io.part import choose_volume
+
+# SimpleITK's functions carry no annotations.
+sitk: Final[Any] = SimpleITK
+Stored: TypeAlias = Any
+
+_HEADER_BYTES: Final = 1 << 20
+_NRRD_DATA: Final = re.compile(rb"^data ?file:[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_META_DATA: Final = re.compile(rb"^ElementDataFile\s*=[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_NRRD_PACKED: Final = re.compile(rb"^encoding:\s*(?!raw)", re.MULTILINE)
+_META_PACKED: Final = re.compile(
+    rb"^(CompressedData\s*=\s*True|BinaryData\s*=\s*False)", re.MULTILINE
+)
+
+
+def read_itk(path: Path, part: str | None = None) -> Image:
+    """Read a picture or a volume; three whole-number components are RGB, alpha is dropped.
+
+    Raises:
+        ImageReadError: damaged, complex, or several volumes and no `part`.
+        GeometryError: the axes do not span three dimensions.
+    """
+    stored, geometry = _read(path)
+    voxels = _voxels(stored, part)
+    return Image(voxels, geometry, is_planar=geometry.shape[0] == 1)
+
+
+def read_itk_mask(path: Path, part: str | None = None) -> MaskFile:
+    """Read label numbers, with names that medprism or 3D Slicer stored.
+
+    Raises:
+        ImageReadError: as `read_itk`, or values that are no label numbers.
+    """
+    stored, geometry = _read(path)
+    voxels = _voxels(stored, part)
+    if voxels.shape[3] != 1:
+        raise ImageReadError("it is a colour volume, a mask holds one label number a voxel")
+    numbers = to_label_numbers(voxels[..., 0])
+    fields = {key: stored.GetMetaData(key) for key in stored.GetMetaDataKeys()}
+    names = unpack_names(fields.get(KEY)) or _slicer_names(fields)
+    return MaskFile(numbers[0] if geometry.shape[0] == 1 else numbers, geometry, names)
+
+
+def _read(path: Path) -> tuple[Stored, Geometry]:
+    reader = sitk.ImageFileReader()
+    with decoding("NRRD or MetaImage"):
+        with path.open("rb") as stream:
+            head = stream.read(_HEADER_BYTES)
+        is_nrrd = head.startswith(b"NRRD")
+        data_path = _data_path(path, head, is_nrrd=is_nrrd)
+        # Named, so that a wrong suffix does not matter.
+        reader.SetImageIO("NrrdImageIO" if is_nrrd else "MetaImageIO")
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        packed = _NRRD_PACKED if is_nrrd else _META_PACKED
+        check_promise(
+            _bytes_of(reader),
+            data_path.stat().st_size,
+            is_compressed=packed.search(head) is not None,
+        )
+        stored = reader.Execute()
+    return stored, _geometry(stored)
+
+
+def _bytes_of(reader: Stored) -> int:
+    sample = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+    return int(math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * sample)
+
+
+def _data_path(path: Path, head: bytes, *, is_nrrd: bool) -> Path:
+    """Return the file that holds the pixels: the file itself, or one beside it.
+
+    A header may name any file of the machine; only one in its own folder is read.
+    """
+    if is_nrrd:
+        head = head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]
+    found = (_NRRD_DATA if is_nrrd else _META_DATA).search(head)
+    if found is None and not is_nrrd:
+        raise ImageReadError(
+            "its header names no ElementDataFile; it is truncated, export it again"
+        )
+    name = "LOCAL" if found is None else found.group(1).decode("utf-8", "replace")
+    if name == "LOCAL":
+        return path
+    data_path = path.parent / name
+    if Path(name).name != name or not data_path.is_file():
+        raise ImageReadError(
+            f"its header names the data file {name!r}, which is not a file in the same folder; "
+            "put both in one folder or save it as one .nrrd or .mha"
+        )
+    return data_path
+
+
+def _voxels(stored: Stored, part: str | None) -> Shaped[np.ndarray, "slices height width channels"]:
+    array = sitk.GetArrayFromImage(stored)
+    components = stored.GetNumberOfComponentsPerPixel()
+    space = array if components > 1 else array[..., None]
+    if space.dtype.kind not in "iuf":
+        raise ImageReadError(f"it holds {space.dtype} values; real numbers can be read")
+    if space.ndim == 5:
+        space = space[choose_volume(part, space.shape[0])]
+    if space.ndim == 3:
+        space = space[None]
+    if components in (3, 4) and space.dtype.kind == "u":
+        return np.ascontiguousarray(space[..., :3])
+    if components > 1:
+        index = choose_volume(part, components)
+        return np.ascontiguousarray(space[..., index : index + 1])
+    return np.asarray(space)
+
+
+def _geometry(stored: Stored) -> Geometry:
+    """Return the grid; a picture gets a slice axis across it, 1 mm long."""
+    size = stored.GetSize()
+    dimension = len(size)
+    used = min(dimension, 3)
+    direction = np.asarray(stored.GetDirection(), dtype=np.float64).reshape(dimension, dimension)
+    affine: Affine = np.eye(4)
+    affine[:used, :used] = direction[:used, :used] * np.asarray(stored.GetSpacing()[:used])
+    affine[:used, 3] = stored.GetOrigin()[:used]
+    slices = int(size[2]) if dimension > 2 else 1
+    shape = (slices, int(size[1]), int(size[0]))
+    return Geometry(shape, swap_index_order(swap_world(affine)))
+
+
+def _slicer_names(fields: Mapping[str, str]) -> Mapping[int, str]:
+    """Return the segment names that 3D Slicer writes into .seg.nrrd files."""
+    names: dict[int, str] = {}
+    for key, value in fields.items():
+        match = re.fullmatch(r"Segment(\d+)_LabelValue", key)
+        name = fields.get(f"Segment{match.group(1)}_Name") if match else None
+        if name is not None and value.isdecimal():
+            names[int(value)] = name
+    return names
