@@ -1,0 +1,72 @@
+"""Stores of small scenes whose structures the fake segmenter knows by their brightness."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from medprism.core.concepts import Concept, ConceptTable
+from medprism.data.preparation import PrepareConfig, prepare
+from medprism.data.store import SliceStore
+from medprism.engines.loaded import LoadedModel
+from tests.data.phantoms import write_case
+from tests.inference.fake_segmenter import FakeSegmenter, fake_model
+from tests.inference.phantom import SHAPE, scene
+
+IDS = {"liver": 1, "left kidney": 2, "polyp": 3}
+
+
+def write_scenes(
+    folder: Path,
+    *,
+    cases: dict[str, list[str]],
+    role: str = "train",
+    images_per_patient: int = 1,
+    without: tuple[str, str] | None = None,
+) -> Path:
+    """Write a set with the given cases per split; `without` = (case, structure) hides one."""
+    patients: dict[str, str] = {}
+    for number, stem in enumerate(name for names in cases.values() for name in names):
+        image, masks = scene(number, shift=number % 5)
+        labels = np.zeros(SHAPE, np.uint8)
+        for name, label_id in IDS.items():
+            if without == (stem, name):
+                image = np.where(masks[name], 40, image).astype(np.uint8)
+            else:
+                labels[masks[name]] = label_id
+        write_case(folder, stem, image, labels)
+        patients[stem] = f"patient{number // images_per_patient}"
+    description = {
+        "slug": folder.name,
+        "role": role,
+        "modality": "CT",
+        "classes": {str(label_id): name for name, label_id in IDS.items()},
+        "patients": patients,
+        "split": cases,
+        "licence": "CC0",
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder
+
+
+def make_store(root: Path, *folders: Path) -> SliceStore:
+    """Prepare a store from set folders."""
+    prepare(folders, root / "store", PrepareConfig(long_side=384))
+    return SliceStore.open(root / "store")
+
+
+def concept_table(*trained: str) -> ConceptTable:
+    """Return the fake model's classes, labelled exhaustively in the `trained` sets."""
+    named = [
+        Concept(name, ("hepar",) if name == "liver" else (), dict.fromkeys(trained, (label_id,)))
+        for name, label_id in IDS.items()
+    ]
+    return ConceptTable((*named, Concept("nothing")))
+
+
+def scene_model(*trained: str, segmenter: FakeSegmenter | None = None) -> LoadedModel:
+    """Return the fake model with a class table for these sets."""
+    return replace(fake_model(segmenter), concepts=concept_table(*trained))
