@@ -17,8 +17,8 @@ def kprism_compact(steps: int) -> TrainConfig:
         preset="kprism-compact",
         steps=steps,
         stages=(
-            StageConfig(size=128, share=0.7, requests=16),
-            StageConfig(size=256, share=0.3, requests=12),
+            StageConfig(size=128, share=0.55, requests=16),
+            StageConfig(size=256, share=0.45, requests=12),
         ),
     )
 
