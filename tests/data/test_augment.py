@@ -172,7 +172,9 @@ def test_any_warp_of_any_slice_can_be_applied(
     box = (shape[0] // 2, shape[1] // 2, shape[0] // 2 + 1, shape[1]) if does_zoom else None
     shown = _show(image, draw_warp(rng, shape, size, WarpConfig(elastic=0.5), box))
     assert shown.shape == (size, size, 1)
-    assert shown.any()
+    # A slice thinner than a few canvas pixels may be bent off the canvas.
+    if min(shape) / max(shape) * size >= 4:
+        assert shown.any()
 
 
 @pytest.mark.parametrize("seed", range(20))

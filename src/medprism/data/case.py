@@ -70,6 +70,10 @@ class Dataset(Protocol):
     def info(self) -> DatasetInfo:
         """Name, role, classes and licence."""
 
+    @property
+    def split(self) -> Mapping[str, str]:
+        """Case (or volume) -> "train", "val" or "test"."""
+
     def source_files(self) -> tuple[Path, ...]:
         """Return every file whose change makes a prepared store stale, sorted."""
 

@@ -13,29 +13,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
 
 from medprism.core.durable import write_durably, write_json
-from medprism.core.errors import (
-    CancelledError,
-    ConfigError,
-    GeometryError,
-    ImageReadError,
-    StoreError,
-)
+from medprism.core.errors import CancelledError, ConfigError, StoreError
 from medprism.core.image import Image
-from medprism.core.preprocess import (
-    Fit,
-    choose_rule,
-    fit_to,
-    place,
-    place_mask,
-    to_eight_bit_range,
-)
+from medprism.core.preprocess import choose_rule
 from medprism.core.progress import Progress, SilentProgress
-from medprism.data.case import Case, Dataset, DatasetInfo, LabelPlanes
+from medprism.data.case import Dataset, DatasetInfo
 from medprism.data.datasets.adapters import open_dataset
 from medprism.data.splits import find_leaks
 from medprism.data.store import (
@@ -48,6 +33,7 @@ from medprism.data.store import (
     info_to_json,
     read_manifest,
 )
+from medprism.data.stored_slice import read_image, read_planes, stored_pixels, stored_planes
 
 # Raised when the stored bytes of an unchanged source would differ.
 RECIPE: Final = 1
@@ -215,8 +201,7 @@ def source_checksum(dataset: Dataset, config: PrepareConfig) -> str:
         sha.update(f"{path.name} {len(content)}\n".encode())
         sha.update(content)
     # A split drawn by us is no source file but decides what the rows say.
-    splits = sorted((case.case_id, case.split) for case in dataset.cases())
-    sha.update(json.dumps(splits).encode())
+    sha.update(json.dumps(sorted(dataset.split.items())).encode())
     return sha.hexdigest()
 
 
@@ -253,13 +238,18 @@ def _with_found_classes(info: DatasetInfo, rows: list[SliceRow]) -> DatasetInfo:
 
 def _write_cases(dataset: Dataset, file: BinaryIO, long_side: int) -> Iterator[SliceRow]:
     offset = 0
+    former: Image | None = None
+    bounds = (0.0, 255.0)
     for case in dataset.cases():
         image = read_image(case)
-        planes = read_planes(case)
+        if image is not former:
+            # Percentiles of a volume are taken once, not once a slice.
+            former, bounds = image, choose_rule(image).bounds(image)
+        planes = read_planes(case, image)
         shape = image.voxels.shape[1:3]
         source_shape = (int(shape[0]), int(shape[1]))
-        pixels = stored_pixels(image, case.plane, long_side)
-        stored = _stored_planes(planes, source_shape, long_side, case)
+        pixels = stored_pixels(image, case.plane, long_side, bounds)
+        stored = stored_planes(planes, source_shape, long_side, case)
         file.write(pixels.tobytes())
         for plane in stored.values():
             file.write(np.packbits(plane).tobytes())
@@ -283,82 +273,6 @@ def _write_cases(dataset: Dataset, file: BinaryIO, long_side: int) -> Iterator[S
         )
         offset += row.num_bytes
         yield row
-
-
-def read_image(case: Case) -> Image:
-    """Return a case's image, read from its file where needed.
-
-    Raises:
-        ImageReadError: the file is no readable picture.
-    """
-    if isinstance(case.image, Image):
-        return case.image
-    array = cv2.imread(str(case.image), cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise ImageReadError(f"{case.image} cannot be read as an image; it may be damaged")
-    pixels = np.asarray(array)
-    if pixels.ndim == 3:
-        pixels = np.ascontiguousarray(pixels[..., 2::-1])
-    return Image.from_array(pixels, modality=case.modality)
-
-
-def read_planes(case: Case) -> LabelPlanes:
-    """Return a case's masks, one boolean plane per label id that is present.
-
-    Raises:
-        ImageReadError: the mask file cannot be read or has colours instead of label ids.
-    """
-    if not isinstance(case.masks, Path):
-        return case.masks
-    array = cv2.imread(str(case.masks), cv2.IMREAD_UNCHANGED)
-    if array is None or np.asarray(array).ndim != 2 or np.asarray(array).dtype != np.uint8:
-        raise ImageReadError(
-            f"{case.masks} is no 8-bit grey picture; mask pixels must be label ids, 0 = background"
-        )
-    labels = np.asarray(array)
-    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1
-    return {int(label_id): labels == label_id for label_id in present}
-
-
-def stored_pixels(image: Image, plane: int, long_side: int) -> UInt8[np.ndarray, "h w channels"]:
-    """Return the bytes a slice has in the store: the intensity rule, then the size rule.
-
-    The same functions as in serving: `choose_rule`, `to_eight_bit_range` and `place`.
-    """
-    source: Shaped[np.ndarray, "height width channels"] = image.voxels[plane]
-    values = to_eight_bit_range(source, choose_rule(image).bounds(image))
-    fit = _store_fit((int(source.shape[0]), int(source.shape[1])), long_side)
-    if fit is not None:
-        height, width = fit.resized
-        values = place(values, fit)[:height, :width, : source.shape[2]]
-    return np.asarray(np.rint(values).astype(np.uint8))
-
-
-def _stored_planes(
-    planes: LabelPlanes, source: tuple[int, int], long_side: int, case: Case
-) -> dict[int, Bool[np.ndarray, "h w"]]:
-    stored: dict[int, Bool[np.ndarray, "h w"]] = {}
-    fit = _store_fit(source, long_side)
-    for label_id, plane in sorted(planes.items()):
-        if plane.shape != source:
-            raise GeometryError(
-                f"{case.dataset}/{case.case_id}: mask has shape {plane.shape}, its image {source}; "
-                "both must lie on the same grid"
-            )
-        if plane.any():
-            stored[label_id] = plane if fit is None else _shrink_plane(plane, fit)
-    return stored
-
-
-def _shrink_plane(plane: Bool[np.ndarray, "height width"], fit: Fit) -> Bool[np.ndarray, "h w"]:
-    """Keep pixels that are at least half covered; a structure too thin for that keeps its core."""
-    height, width = fit.resized
-    coverage = place_mask(plane, fit)[:height, :width]
-    return np.asarray(coverage >= min(0.5, float(coverage.max())))
-
-
-def _store_fit(source: tuple[int, int], long_side: int) -> Fit | None:
-    return fit_to(source, long_side) if max(source) > long_side else None
 
 
 def _remove_stale_parts(out: Path, kept: set[str]) -> None:

@@ -36,8 +36,8 @@ def test_a_slug_that_is_no_plain_name_is_refused(tmp_path: Path, slug: str) -> N
         read_description(path)
 
 
-@pytest.mark.parametrize("label_id", ["0", "256", "-1", "one"])
-def test_label_ids_are_what_eight_bits_hold(tmp_path: Path, label_id: str) -> None:
+@pytest.mark.parametrize("label_id", ["0", "65536", "-1", "one"])
+def test_label_ids_are_what_sixteen_bits_hold(tmp_path: Path, label_id: str) -> None:
     path = tmp_path / "dataset.json"
     path.write_text(f'{{"classes": {{"{label_id}": "liver"}}}}')
     with pytest.raises(LabelError, match="classes"):

@@ -8,10 +8,11 @@ from typing import Final
 
 from medprism.core.errors import ImageReadError
 from medprism.data.case import Dataset
-from medprism.data.datasets.folder import open_folder
+from medprism.data.datasets.folder import open_folder, open_volumes
 
 ADAPTERS: Final[Mapping[str, Callable[[Path, Path], Dataset]]] = {
     "images": open_folder,
+    "volumes": open_volumes,
 }
 """Name of a subfolder that marks the layout -> adapter(folder, folder for drawn splits)."""
 

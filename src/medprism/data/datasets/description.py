@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from medprism.core.errors import LabelError
 from medprism.data.case import DatasetInfo
 
-LabelId = Annotated[int, Field(ge=1, le=255)]
+LabelId = Annotated[int, Field(ge=1, le=65535)]
 # A slug names files, so it is one plain path component.
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 

@@ -1,4 +1,8 @@
-"""Folders of pictures: `images/` and `masks/` with the same stems, with or without dataset.json."""
+"""Folders of images with masks, with or without dataset.json.
+
+Two layouts: `images/` and `masks/` with the same names, or `volumes/` with <case>_img and
+<case>_seg. Pictures are cases; volumes are cut into their labelled slices.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,18 @@ from typing import Final
 from medprism.core.errors import ImageReadError, LabelError
 from medprism.data.case import SPLITS, Case, DatasetInfo
 from medprism.data.datasets.description import WrittenSplit, read_description
-from medprism.data.datasets.series import locate_slices
+from medprism.data.datasets.series import SlicePosition, locate_slices
+from medprism.data.datasets.slices import cut_slices
 from medprism.data.splits import SplitConfig, load_or_draw_split
 
-SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+PICTURES: Final = (".png", ".jpg", ".jpeg", ".bmp")
+# These may hold a volume; only reading tells.
+VOLUMES: Final = (".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
 class FolderDataset:
-    """A folder of pictures with masks, one case a stem."""
+    """Image and mask files by case, with what dataset.json and the split say about them."""
 
     info: DatasetInfo
     folder: Path
@@ -34,23 +41,29 @@ class FolderDataset:
         return (*first, *self.images.values(), *self.masks.values())
 
     def cases(self) -> Iterator[Case]:
-        """Yield the cases sorted by stem."""
+        """Yield the cases sorted by name; volumes are read here, pictures later."""
         places = locate_slices(self.info.name, self.images)
         for stem, image in self.images.items():
-            place = places[stem]
-            yield Case(
-                dataset=self.info.name,
-                case_id=stem,
-                patient=self.patients[stem],
-                split=self.split[stem],
-                role=self.info.role,
-                image=image,
-                masks=self.masks[stem],
-                modality=self.info.modality,
-                slice_index=place.slice_index,
-                relative_position=place.relative_position,
-                view=place.view,
-            )
+            case = self._case(stem, places[stem])
+            if image.name.casefold().endswith(VOLUMES):
+                yield from cut_slices(case, image, self.masks[stem])
+            else:
+                yield case
+
+    def _case(self, stem: str, place: SlicePosition) -> Case:
+        return Case(
+            dataset=self.info.name,
+            case_id=stem,
+            patient=self.patients[stem],
+            split=self.split[stem],
+            role=self.info.role,
+            image=self.images[stem],
+            masks=self.masks[stem],
+            modality=self.info.modality,
+            slice_index=place.slice_index,
+            relative_position=place.relative_position,
+            view=place.view,
+        )
 
 
 def open_folder(folder: Path, splits: Path, config: SplitConfig | None = None) -> FolderDataset:
@@ -65,12 +78,36 @@ def open_folder(folder: Path, splits: Path, config: SplitConfig | None = None) -
         ImageReadError: an image without mask or the other way round, or no image at all.
         LabelError: dataset.json is damaged or contradicts the files.
     """
-    images, masks = _by_stem(folder / "images"), _by_stem(folder / "masks")
+    images, masks = (_by_stem(folder / side) for side in ("images", "masks"))
+    return _assemble(folder, images, masks, splits, config)
+
+
+def open_volumes(folder: Path, splits: Path, config: SplitConfig | None = None) -> FolderDataset:
+    """Open a folder with `volumes/` that holds <case>_img and <case>_seg files.
+
+    Raises:
+        ImageReadError: an image without mask or the other way round, or no image at all.
+        LabelError: dataset.json is damaged or contradicts the files.
+    """
+    files = _by_stem(folder / "volumes")
+    images = {n.removesuffix("_img"): path for n, path in files.items() if n.endswith("_img")}
+    masks = {n.removesuffix("_seg"): path for n, path in files.items() if n.endswith("_seg")}
+    return _assemble(folder, images, masks, splits, config)
+
+
+def _assemble(
+    folder: Path,
+    images: dict[str, Path],
+    masks: dict[str, Path],
+    splits: Path,
+    config: SplitConfig | None,
+) -> FolderDataset:
     unpaired = sorted(set(images) ^ set(masks))
     if unpaired or not images:
         what = f"{unpaired[0]!r} has no partner" if unpaired else "there is no image"
         raise ImageReadError(
-            f"{folder}: {what}; every file in images/ needs one of the same name in masks/"
+            f"{folder}: {what}; every image needs a mask of the same name (images/ and masks/, or "
+            "<case>_img and <case>_seg in volumes/)"
         )
     described = read_description(folder / "dataset.json")
     info = described.to_info(folder.name)
@@ -85,15 +122,22 @@ def open_folder(folder: Path, splits: Path, config: SplitConfig | None = None) -
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise ImageReadError(f"{folder} is not a folder; a dataset needs images/ and masks/")
+        raise ImageReadError(f"{folder} is not a folder; a dataset needs it")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES:
+        suffix = _suffix(path)
+        if suffix is None:
             continue
-        if path.stem in found:
-            raise ImageReadError(f"{path} and {found[path.stem].name} share a name; rename one")
-        found[path.stem] = path
+        stem = path.name[: -len(suffix)]
+        if stem in found:
+            raise ImageReadError(f"{path} and {found[stem].name} share a name; rename one")
+        found[stem] = path
     return found
+
+
+def _suffix(path: Path) -> str | None:
+    name = path.name.casefold()
+    return next((s for s in (*PICTURES, *VOLUMES) if name.endswith(s) and name != s), None)
 
 
 def _written_split(written: WrittenSplit, cases: set[str], folder: Path) -> dict[str, str]:
