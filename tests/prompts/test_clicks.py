@@ -11,13 +11,8 @@ from scipy import ndimage
 
 from medprism.core.errors import PromptError
 from medprism.core.prompt import Click
-from medprism.prompts.clicks import (
-    depth,
-    draw_inner_click,
-    draw_next_click,
-    inner_part,
-    next_click,
-)
+from medprism.prompts.clicks import draw_inner_click, draw_next_click, largest_error, next_click
+from medprism.prompts.components import depth, inner_part
 
 from .phantoms import blobs, hook
 
@@ -180,3 +175,15 @@ def test_an_empty_region_cannot_be_clicked() -> None:
 
 def test_inner_part_of_nothing_is_nothing() -> None:
     assert not inner_part(np.zeros((3, 4), bool)).any()
+
+
+def test_the_largest_error_is_whole_and_cut_out() -> None:
+    mask, truth = blobs(31), blobs(32)
+    error = largest_error(mask, truth)
+    assert error is not None
+    component, is_positive = error
+    wrong = truth & ~mask if is_positive else mask & ~truth
+    labels, _ = ndimage.label(wrong)
+    placed = component.placed(component.mask, (truth.shape[0], truth.shape[1]))
+    assert np.array_equal(placed, labels == labels[placed][0])
+    assert placed.sum() >= np.bincount(labels.ravel())[1:].max()

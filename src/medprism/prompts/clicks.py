@@ -7,19 +7,19 @@ largest false positive component, and in it the centroid of the inner part [KPri
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import cv2
 import numpy as np
 from jaxtyping import Bool
 
-from medprism.core.errors import PromptError
 from medprism.core.prompt import Click, Mask2d
-
-# The inner part of a region: deeper than this share of its greatest depth.
-INNER_SHARE: Final = 1.0 / 3.0
-
-_Crop = tuple[Bool[np.ndarray, "crop_height crop_width"], int, int]
+from medprism.prompts.components import (
+    Component,
+    draw_component,
+    draw_inner_pixel,
+    inner_part,
+    largest_component,
+)
 
 
 def next_click(
@@ -39,12 +39,12 @@ def next_click(
     >>> next_click(truth, truth) is None
     True
     """
-    error = _largest_error(mask, truth)
+    error = largest_error(mask, truth)
     if error is None:
         return None
-    (component, top, left), is_positive = error
-    row, col = _central_pixel(component)
-    return Click(top + row, left + col, is_positive)
+    component, is_positive = error
+    row, col = _central_pixel(component.mask)
+    return Click(component.top + row, component.left + col, is_positive)
 
 
 def draw_next_click(
@@ -56,12 +56,12 @@ def draw_next_click(
 
     A varied user for training: right about the error, not exact about its centre.
     """
-    error = _largest_error(mask, truth)
+    error = largest_error(mask, truth)
     if error is None:
         return None
-    (component, top, left), is_positive = error
-    row, col = _draw_inner_pixel(rng, component)
-    return Click(top + row, left + col, is_positive)
+    component, is_positive = error
+    row, col = draw_inner_pixel(rng, component)
+    return Click(component.top + row, component.left + col, is_positive)
 
 
 def draw_inner_click(rng: np.random.Generator, region: Mask2d, *, is_positive: bool) -> Click:
@@ -69,85 +69,31 @@ def draw_inner_click(rng: np.random.Generator, region: Mask2d, *, is_positive: b
 
     Raises:
         PromptError: the region is empty.
+
+    >>> region = np.zeros((9, 12), bool); region[4, 7] = True
+    >>> draw_inner_click(np.random.default_rng(0), region, is_positive=True)
+    Click(row=4, col=7, is_positive=True)
     """
-    labels, areas, top, left = _components(region)
-    total = int(areas.sum())
-    if total == 0:
-        raise PromptError("a click cannot be drawn in an empty region; give at least one pixel")
-    label = int(np.searchsorted(np.cumsum(areas), rng.integers(total), side="right"))
-    component, top, left = _cut_out(labels == label, top, left)
-    row, col = _draw_inner_pixel(rng, component)
-    return Click(top + row, left + col, is_positive)
+    component = draw_component(rng, region)
+    row, col = draw_inner_pixel(rng, component)
+    return Click(component.top + row, component.left + col, is_positive)
 
 
-def depth(region: Mask2d) -> np.ndarray:
-    """Return the distance of every pixel to the outside in pixels; image edges are outside.
+def largest_error(
+    mask: Bool[np.ndarray, "height width"], truth: Bool[np.ndarray, "height width"]
+) -> tuple[Component, bool] | None:
+    """Return the component that `next_click` corrects, and whether the mask misses it.
 
-    >>> depth(np.ones((3, 5), bool))[1].tolist()
-    [1.0, 2.0, 2.0, 2.0, 1.0]
+    >>> truth = np.array([[True, False, True, True]])
+    >>> component, is_missed = largest_error(np.zeros_like(truth), truth)
+    >>> component.left, component.mask.shape, is_missed
+    (2, (1, 2), True)
     """
-    padded = cv2.copyMakeBorder(region.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5))[1:-1, 1:-1]
-
-
-def inner_part(region: Mask2d) -> Mask2d:
-    """Return the pixels deeper than a third of the greatest depth; never empty unless `region` is.
-
-    >>> int(inner_part(np.ones((6, 12), bool)).sum())
-    40
-    """
-    distance = depth(region)
-    return np.asarray(distance > INNER_SHARE * float(distance.max(initial=0.0)))
-
-
-def _largest_error(mask: Mask2d, truth: Mask2d) -> tuple[_Crop, bool] | None:
-    """Return the component to correct, cut out, and whether it is missing from the mask."""
-    missed = _largest_component(truth & ~mask)
-    excess = _largest_component(mask & ~truth)
+    missed = largest_component(truth & ~mask)
+    excess = largest_component(mask & ~truth)
     if missed is not None and (excess is None or missed[1] >= excess[1]):
         return missed[0], True
     return None if excess is None else (excess[0], False)
-
-
-def _largest_component(region: Mask2d) -> tuple[_Crop, int] | None:
-    """Return the largest 4-connected component, cut out, and its area; None if there is none."""
-    labels, areas, top, left = _components(region)
-    area = int(areas.max(initial=0))
-    if area == 0:
-        return None
-    tied = np.flatnonzero(areas == area)
-    label = int(tied[0]) if tied.size == 1 else _first_in_raster_order(labels, tied)
-    return _cut_out(labels == label, top, left), area
-
-
-def _components(region: Mask2d) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Return labels and areas of the 4-connected components in the region's box, and its corner.
-
-    Label 0 is the background; its area is given as 0.
-    """
-    left, top, width, height = cv2.boundingRect(region.view(np.uint8))
-    box = region[top : top + height, left : left + width]
-    if box.size == 0:
-        return np.zeros((0, 0), np.int32), np.zeros(1, np.int64), 0, 0
-    # OpenCV's own statistics cost four times as much as the labels and one count.
-    _, labels = cv2.connectedComponents(box.view(np.uint8), connectivity=4)
-    areas = np.bincount(np.asarray(labels).ravel())
-    areas[0] = 0
-    return np.asarray(labels), areas, top, left
-
-
-def _first_in_raster_order(labels: np.ndarray, candidates: np.ndarray) -> int:
-    # The order of OpenCV's labels depends on its algorithm and thread count.
-    flat = labels.ravel()
-    chosen = np.zeros(int(flat.max()) + 1, bool)
-    chosen[candidates] = True
-    return int(flat[int(np.argmax(chosen[flat]))])
-
-
-def _cut_out(component: Mask2d, top: int, left: int) -> _Crop:
-    """Return a component without the empty rows and columns around it, and its new corner."""
-    col, row, width, height = cv2.boundingRect(component.view(np.uint8))
-    return component[row : row + height, col : col + width], top + row, left + col
 
 
 def _central_pixel(component: Mask2d) -> tuple[int, int]:
@@ -160,9 +106,3 @@ def _central_pixel(component: Mask2d) -> tuple[int, int]:
     rows, cols = np.nonzero(component)
     nearest = int(np.argmin((rows - row) ** 2 + (cols - col) ** 2))
     return int(rows[nearest]), int(cols[nearest])
-
-
-def _draw_inner_pixel(rng: np.random.Generator, component: Mask2d) -> tuple[int, int]:
-    pixels = np.flatnonzero(inner_part(component))
-    row, col = divmod(int(pixels[rng.integers(pixels.size)]), component.shape[1])
-    return row, col

@@ -29,7 +29,7 @@ from medprism.core.prompt import (
     Scribble,
     check_interaction,
 )
-from medprism.prompts.clicks import depth, inner_part
+from medprism.prompts.components import depth, inner_part
 
 RADIUS: Final = 1.0
 MAX_QUERIES: Final = 8
