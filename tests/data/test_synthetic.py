@@ -44,3 +44,13 @@ def test_the_same_counter_gives_the_same_region_and_another_another() -> None:
     assert any(
         (first != draw_region(counter_rng(seed, "same"), image)).any() for seed in range(5, 8)
     )
+
+
+def test_regions_start_on_what_is_not_black() -> None:
+    image = np.zeros((120, 160, 1), np.uint8)
+    image[60:100, 20:70] = picture((40, 50), comma((40, 50), 5, 5, 20), 2)[..., None]
+    for seed in range(20):
+        region = draw_region(counter_rng(seed, "black"), image)
+        assert (region & (image[..., 0] > 0)).any()
+    black = draw_region(counter_rng(0, "black"), np.zeros((30, 20, 3), np.uint8))
+    assert black.any()

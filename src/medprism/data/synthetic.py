@@ -19,6 +19,7 @@ _WORKING_SIDE: Final = 160
 _SEEDS: Final = (12, 60)
 _MAX_BASINS: Final = 3
 _MAX_SHARE: Final = 0.6
+_BLACK: Final = 8
 
 TASK_CHANGE: Final = AppearanceConfig(
     tone=1.0,
@@ -41,11 +42,15 @@ def draw_region(
 ) -> Bool[np.ndarray, "height width"]:
     """Draw a region of an image: one to three neighbouring basins, never more than 60 %.
 
-    The first basin is always kept, so the region is never empty.
+    It grows from a pixel that is not black, where there is one: black is mostly padding. The first
+    basin is always kept, so the region is never empty.
     """
-    basins = _basins(rng, _reduced(image))
+    reduced = _reduced(image)
+    basins = _basins(rng, reduced)
     wanted = int(rng.integers(1, _MAX_BASINS + 1))
-    first = int(basins.ravel()[rng.integers(basins.size)])
+    candidates = basins[reduced.max(axis=2) > _BLACK]
+    candidates = candidates if candidates.size else basins.ravel()
+    first = int(candidates[rng.integers(candidates.size)])
     region = basins == first
     for _ in range(wanted - 1):
         ring = cv2.dilate(region.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_) & ~region
