@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import torch
 from torch import nn
 
-from medprism.core.errors import CheckpointError
+from medprism.core.errors import CheckpointError, ConfigError
 from medprism.models.checkpoint import Checkpoint
 from medprism.models.kprism.config import (
     KPrismConfig,
@@ -44,7 +45,7 @@ def build_from_checkpoint(checkpoint: Checkpoint) -> KPrism:
     """Return the model of a checkpoint with its weights as float32, in evaluation mode.
 
     Raises:
-        CheckpointError: unknown architecture, or tensors that do not fit it.
+        CheckpointError: unknown architecture, unusable settings, or tensors that do not fit them.
     """
     info = checkpoint.info
     if info.architecture not in ARCHITECTURES:
@@ -52,13 +53,37 @@ def build_from_checkpoint(checkpoint: Checkpoint) -> KPrism:
             f"checkpoint {info.name!r} is of architecture {info.architecture!r}; this program "
             f"knows {', '.join(ARCHITECTURES)}"
         )
-    model = ARCHITECTURES[info.architecture](info.config)
-    load_weights(model, checkpoint)
+    try:
+        # Without memory at first: damaged settings may describe a model of any size.
+        with torch.device("meta"):
+            model = ARCHITECTURES[info.architecture](info.config)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"checkpoint {info.name!r} holds unusable settings: {error}"
+        ) from error
+    if len(info.concepts) != model.config.num_concepts:
+        raise CheckpointError(
+            f"checkpoint {info.name!r} names {len(info.concepts)} concepts for a class table of "
+            f"{model.config.num_concepts}; it was not written by medprism"
+        )
+    _check_fit(model, checkpoint)
+    load_weights(model.to_empty(device="cpu"), checkpoint)
     return model.eval()
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's tensors into a model of the same layout.
+
+    Raises:
+        CheckpointError: names or shapes differ; the message names the first ones.
+    """
+    _check_fit(model, checkpoint)
+    expected = model.state_dict()
+    model.load_state_dict({n: t.to(expected[n].dtype) for n, t in checkpoint.tensors.items()})
+
+
+def _check_fit(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint whose tensors are not those of the model.
 
     Raises:
         CheckpointError: names or shapes differ; the message names the first ones.
@@ -76,4 +101,3 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
             f"checkpoint {checkpoint.info.name!r} does not fit the model: {len(wrong)} tensors "
             f"differ, first {', '.join(wrong[:3])}; it belongs to another model or version"
         )
-    model.load_state_dict({n: t.to(expected[n].dtype) for n, t in checkpoint.tensors.items()})

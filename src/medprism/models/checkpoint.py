@@ -20,11 +20,14 @@ from torch import Tensor
 
 from medprism.core.concepts import ConceptTable
 from medprism.core.durable import check_version, write_durably
-from medprism.core.errors import CheckpointError, InternalError
+from medprism.core.errors import CheckpointError, InternalError, LabelError
 
 FORMAT: Final = "medprism-checkpoint"
 VERSION: Final = 1
 HALF_LIMIT: Final = 65504.0
+
+_TEXTS: Final = ("name", "architecture", "code_version")
+_TABLES: Final = ("config", "preprocessing", "training", "metrics", "card")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,8 @@ def save_checkpoint(path: Path, info: CheckpointInfo, tensors: Mapping[str, Tens
     Raises:
         WriteError: the file cannot be written; the old one stays.
     """
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Cloned, since safetensors refuses tensors that share memory.
+    contiguous = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     digest = hash_tensors(contiguous)
     document = {"format": FORMAT, "version": VERSION, "weights_hash": digest, **info.to_json()}
     metadata = {"medprism": json.dumps(document)}
@@ -96,15 +100,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(str(path), framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}); fetch it again"
         ) from error
     document = _parse(path, metadata)
-    digest = hash_tensors(tensors)
-    if digest != document["weights_hash"]:
+    digest, named = hash_tensors(tensors), str(document.get("weights_hash"))
+    if digest != named:
         raise CheckpointError(
-            f"{path} holds weights {digest[:12]} but names {document['weights_hash'][:12]}; "
+            f"{path} holds weights {digest[:12]} but names {named[:12]}; "
             "the file is damaged, fetch it again"
         )
     return Checkpoint(_info(path, document), tensors, digest)
@@ -147,7 +151,7 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         document = json.loads(metadata["medprism"])
         known = document["format"] == FORMAT
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} holds tensors but is not a medprism checkpoint; choose another file"
         ) from error
@@ -160,17 +164,34 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _info(path: Path, document: dict[str, Any]) -> CheckpointInfo:
-    try:
-        return CheckpointInfo(
-            name=document["name"],
-            architecture=document["architecture"],
-            config=document["config"],
-            concepts=ConceptTable.from_json(document["concepts"]),
-            preprocessing=document["preprocessing"],
-            training=document["training"],
-            metrics=document["metrics"],
-            card=document["card"],
-            code_version=document["code_version"],
+    texts: dict[str, Any] = {name: document.get(name) for name in _TEXTS}
+    tables: dict[str, Any] = {name: document.get(name) for name in _TABLES}
+    wrong = [name for name, value in texts.items() if not isinstance(value, str)]
+    wrong += [name for name, value in tables.items() if not isinstance(value, dict)]
+    wrong += [] if _are_concepts(document.get("concepts")) else ["concepts"]
+    if wrong:
+        raise CheckpointError(
+            f"{path} holds no usable {', '.join(wrong)}; it was not written by medprism"
         )
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} lacks {error}; it was not written by medprism") from error
+    try:
+        concepts = ConceptTable.from_json(document["concepts"])
+    except LabelError as error:
+        raise CheckpointError(
+            f"{path} holds no usable concepts ({error}); it was not written by medprism"
+        ) from error
+    return CheckpointInfo(concepts=concepts, **texts, **tables)
+
+
+def _are_concepts(payload: object) -> bool:
+    return isinstance(payload, list) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("name"), str)
+        and _is_list_of(str, entry.get("synonyms"))
+        and isinstance(entry.get("label_ids"), dict)
+        and all(_is_list_of(int, ids) for ids in entry["label_ids"].values())
+        for entry in payload
+    )
+
+
+def _is_list_of(kind: type, value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
