@@ -68,20 +68,20 @@ def _reduced(image: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndar
     ratio = min(1.0, _WORKING_SIDE / max(image.shape[:2]))
     height, width = (max(3, round(side * ratio)) for side in image.shape[:2])
     small = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_AREA)
-    small = np.asarray(cv2.GaussianBlur(np.asarray(small), (0, 0), 1.5))
-    grey = small.reshape(height, width, image.shape[2])
+    grey = np.asarray(small).reshape(height, width, image.shape[2])
     return grey if grey.shape[2] == 3 else np.repeat(grey, 3, axis=2)
 
 
 def _basins(
     rng: np.random.Generator, image: UInt8[np.ndarray, "h w 3"]
 ) -> Int32[np.ndarray, "h w"]:
-    """Flood the image from random seeds; every pixel gets the number of its basin, from 1."""
+    """Flood the smoothed image from random seeds: the number of its basin a pixel, from 1."""
     height, width = image.shape[:2]
     count = int(rng.integers(*_SEEDS))
     markers = np.zeros((height, width), np.int32)
     markers[rng.integers(0, height, count), rng.integers(0, width, count)] = np.arange(1, count + 1)
-    flooded = np.asarray(cv2.watershed(np.ascontiguousarray(image), markers))
+    smooth = np.asarray(cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), 1.5))
+    flooded = np.asarray(cv2.watershed(smooth, markers))
     # The watershed lines and the frame are marked -1: give them to a basin that touches them.
     numbers = np.where(flooded > 0, flooded, 0).astype(np.float32)
     for _ in range(max(height, width)):
