@@ -35,9 +35,3 @@ def volume(slices: int = 5) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         images[index] = np.where(masks[index]["polyp"], 40, images[index]).astype(np.uint8)
         masks[index]["polyp"] = np.zeros(SHAPE, dtype=bool)
     return np.stack(images), {name: np.stack([m[name] for m in masks]) for name in LEVELS}
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Dice of two masks; two empty ones agree."""
-    total = int(one.sum() + other.sum())
-    return 2 * int((one & other).sum()) / total if total else 1.0

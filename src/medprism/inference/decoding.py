@@ -28,7 +28,8 @@ from medprism.prompts.rasterise import CanvasPrompt, pad_queries, to_canvas
 # Canvas pixels decoded together: 16 requests at 256 x 256, 4 at 512 x 512.
 CHUNK_PIXELS: Final = 2**20
 
-Probability = Float32[np.ndarray, "height width"]
+# Canvases differ from request to request, so the axes have no names.
+Probability = Float32[np.ndarray, "_ _"]
 
 
 @dataclass(frozen=True, eq=False)
