@@ -86,7 +86,7 @@ def test_the_thickness_of_a_single_slice_does_not_matter() -> None:
     assert Geometry((1, 4, 6), thin).matches(Geometry((1, 4, 6), thick))
 
 
-@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+@pytest.mark.parametrize("value", [0.0, 1e-300, 1e300, np.nan, np.inf])
 def test_an_affine_without_volume_is_refused(value: float) -> None:
     affine = np.eye(4)
     affine[1, 1] = value

@@ -17,6 +17,9 @@ TOLERANCE_VOXELS = 1e-2
 
 # Share of a unit cube below which three axis directions count as lying in one plane.
 MINIMUM_VOLUME = 1e-6
+# A picometre and a thousand kilometres: what lies beyond is a damaged header.
+MINIMUM_MM = 1e-9
+MAXIMUM_MM = 1e9
 
 _AXIS_CODES = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -35,12 +38,14 @@ class Geometry:
 
     def __post_init__(self) -> None:
         matrix = self.affine[:3, :3]
-        lengths = np.linalg.norm(matrix, axis=0)
-        is_usable = bool(np.isfinite(self.affine).all() and (lengths > 0).all())
+        largest = np.abs(self.affine).max()
+        lengths = np.linalg.norm(matrix, axis=0) if largest < MAXIMUM_MM else np.zeros(3)
+        is_usable = bool((lengths > MINIMUM_MM).all())
         if not is_usable or abs(np.linalg.det(matrix / lengths)) < MINIMUM_VOLUME:
+            rows = "; ".join(" ".join(f"{value:.4g}" for value in row) for row in self.affine[:3])
             raise GeometryError(
-                f"affine {self.affine[:3].round(4).tolist()} does not span three dimensions; "
-                "mend the orientation and spacing in the header"
+                f"affine ({rows}) does not span three dimensions; mend the orientation and spacing "
+                "in the header"
             )
 
     @classmethod

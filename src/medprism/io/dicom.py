@@ -17,6 +17,7 @@ from medprism.core.image import Image
 from medprism.io.dicom_grid import Plane, plane_of, stack_geometry, stack_order
 from medprism.io.dicom_pixels import Dataset, Frames, frames_of, num_frames, why_no_image
 from medprism.io.foreign import decoding
+from medprism.io.isolated_decoder import IsolatedDecoder
 from medprism.io.recognise import is_dicom
 
 _DIRECTORY_UID: Final = "1.2.840.10008.1.3.10"
@@ -44,13 +45,13 @@ def read_dicom(path: Path) -> Image:
     Raises:
         ImageReadError: damaged, no image, an unknown compression, or frames that form no grid.
     """
-    with _decoding():
+    with _decoding(), IsolatedDecoder() as decoder:
         dataset = pydicom.dcmread(path, force=True)
         reason = why_no_image(dataset)
         if reason is not None:
             raise ImageReadError(reason)
         planes = [plane_of(dataset, frame) for frame in range(num_frames(dataset))]
-        frames = frames_of(dataset)
+        frames = frames_of(dataset, decoder)
     names = [f"frame {number + 1}" for number in range(len(planes))]
     if planes[0].position is not None:
         order = stack_order(planes, names)
@@ -78,7 +79,8 @@ def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
     with _decoding():
         planes = [plane_of(member.header) for member in members]
     order = stack_order(planes, names)
-    stack = [_slice(members[index].path) for index in order]
+    with IsolatedDecoder() as decoder:
+        stack = [_slice(members[index].path, decoder) for index in order]
     return _image(np.concatenate(stack), [planes[index] for index in order], members[0].header)
 
 
@@ -92,10 +94,10 @@ def _image(frames: Frames, planes: Sequence[Plane], header: Dataset) -> Image:
     return Image(frames, geometry, is_planar=frames.shape[0] == 1, modality=modality)
 
 
-def _slice(path: Path) -> Frames:
+def _slice(path: Path, decoder: IsolatedDecoder) -> Frames:
     try:
         with _decoding():
-            return frames_of(pydicom.dcmread(path, force=True))
+            return frames_of(pydicom.dcmread(path, force=True), decoder)
     except ImageReadError as error:
         raise ImageReadError(f"{path.name}: {error}") from error
 

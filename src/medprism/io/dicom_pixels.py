@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from jaxtyping import Shaped
+from pydicom import uid
+from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from medprism.core.errors import ImageReadError
 from medprism.io.foreign import first_line
+from medprism.io.isolated_decoder import IsolatedDecoder
+from medprism.io.jpeg_stream import stream_size
 
 # pydicom finds its elements by attribute at run time.
 Dataset: TypeAlias = Any
@@ -19,6 +24,18 @@ Frames = Shaped[np.ndarray, "frames height width channels"]
 # A frame of one colour can be packed far better than deflate; beyond this it is damage.
 _PACKING_LIMIT: Final = 5000
 _FREE_BYTES: Final = 1 << 28
+# Which decoder a compression goes to; what is not listed needs none but pydicom itself.
+_PLUGINS: Final[dict[str, str]] = {
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGExtended12Bit: "pillow",
+    **dict.fromkeys(uid.JPEG2000TransferSyntaxes, "pylibjpeg"),
+}
+_ISOLATED: Final = (
+    uid.JPEGLossless,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLSLossless,
+    uid.JPEGLSNearLossless,
+)
 
 _NO_IMAGES: Final = {
     "SEG": "a DICOM segmentation",
@@ -39,18 +56,18 @@ def why_no_image(dataset: Dataset) -> str | None:
     return None
 
 
-def frames_of(dataset: Dataset) -> Frames:
+def frames_of(dataset: Dataset, decoder: IsolatedDecoder) -> Frames:
     """Return all frames of an object, after the modality's scale.
 
     Whole-number scales give whole numbers, others float32. MONOCHROME1 is turned so that zero is
-    black; palette and YBR become RGB. Call it inside `decoding`.
+    black; palette and YBR become RGB. Call it inside `decoding`; the object must come from a file.
 
     Raises:
         ImageReadError: no pixels, or more pixels than the file can hold.
     """
     count, height, width, samples = _layout(dataset)
     _check_promise(dataset, count * height * width * samples)
-    stored = _decoded(dataset).reshape(count, height, width, samples)
+    stored = _decoded(dataset, decoder).reshape(count, height, width, samples)
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         return _looked_up(stored, dataset)
@@ -105,15 +122,34 @@ def _check_promise(dataset: Dataset, samples: int) -> None:
         )
 
 
-def _decoded(dataset: Dataset) -> np.ndarray:
+def _decoded(dataset: Dataset, decoder: IsolatedDecoder) -> np.ndarray:
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax in _ISOLATED or syntax in _PLUGINS:
+        _check_streams(dataset)
     try:
-        return np.asarray(pixel_array(dataset))
+        if syntax in _ISOLATED:
+            return decoder.decode(Path(dataset.filename))
+        return np.asarray(pixel_array(dataset, decoding_plugin=_PLUGINS.get(syntax, "")))
     except RuntimeError as error:
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
         raise ImageReadError(
             f"its compression ({getattr(syntax, 'name', syntax)}) cannot be decoded "
             f"({first_line(error)}); convert it to an uncompressed or lossless file"
         ) from error
+
+
+def _check_streams(dataset: Dataset) -> None:
+    """Compare what each compressed frame says of itself with the DICOM header."""
+    wanted = (int(dataset.Rows), int(dataset.Columns), int(dataset.get("SamplesPerPixel", 1)))
+    allocated = int(dataset.BitsAllocated)
+    for frame in generate_frames(dataset.PixelData, number_of_frames=num_frames(dataset)):
+        found = stream_size(frame)
+        depth = 8 if found.precision <= 8 else 16
+        if (found.height, found.width, found.samples) != wanted or depth > allocated:
+            raise ImageReadError(
+                f"its header says {wanted[0]} x {wanted[1]} pixels, {wanted[2]} samples of "
+                f"{allocated} bits, but its compressed pixels are {found.height} x {found.width}, "
+                f"{found.samples} samples of {found.precision} bits; it is damaged, export it again"
+            )
 
 
 def _looked_up(stored: Frames, dataset: Dataset) -> Frames:

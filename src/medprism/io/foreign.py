@@ -17,7 +17,7 @@ from medprism.core.errors import ImageReadError, MedprismError
 _log = logging.getLogger(__name__)
 
 # Decoders do not promise which error a flipped bit gives; this list is what fuzzing found.
-_DAMAGE: Final = (
+DAMAGE: Final = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -27,6 +27,7 @@ _DAMAGE: Final = (
     MemoryError,
     OSError,
     RuntimeError,
+    StopIteration,
     SyntaxError,
     TypeError,
     ValueError,
@@ -53,7 +54,7 @@ def decoding(kind: str, *failures: type[Exception]) -> Iterator[None]:
     Raises:
         ImageReadError: the decoder gave up; the message starts with "cannot be read as".
     """
-    damage: tuple[type[Exception], ...] = (*_DAMAGE, *failures)
+    damage: tuple[type[Exception], ...] = (*DAMAGE, *failures)
     with _filters, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -56,7 +56,8 @@ def read_itk_mask(path: Path, part: str | None = None) -> MaskFile:
     if voxels.shape[3] != 1:
         raise ImageReadError("it is a colour volume, a mask holds one label number a voxel")
     numbers = to_label_numbers(voxels[..., 0])
-    fields = {key: stored.GetMetaData(key) for key in stored.GetMetaDataKeys()}
+    with decoding("NRRD or MetaImage"):
+        fields = {key: stored.GetMetaData(key) for key in stored.GetMetaDataKeys()}
     names = unpack_names(fields.get(KEY)) or _slicer_names(fields)
     return MaskFile(numbers[0] if geometry.shape[0] == 1 else numbers, geometry, names)
 

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Shaped
 from nibabel.filebasedimages import ImageFileError
 from nibabel.fileholders import FileHolder
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError, ImageDataError
+from nibabel.wrapstruct import WrapStructError
 
 from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Affine, Geometry
@@ -28,6 +29,13 @@ from medprism.io.part import choose_volume
 # nibabel annotates only part of its image classes.
 Stored: TypeAlias = Any
 
+_FAILURES: Final = (
+    HeaderDataError,
+    HeaderTypeError,
+    ImageDataError,
+    ImageFileError,
+    WrapStructError,
+)
 _GZIP: Final = b"\x1f\x8b"
 _MAGIC: Final = slice(344, 347)
 # What a unit of the header's length code is in mm; code 0 says nothing and means mm in practice.
@@ -74,8 +82,7 @@ def read_nifti_mask(path: Path, part: str | None = None) -> MaskFile:
 def _opened(path: Path) -> Iterator[Stored]:
     """Open by content, whatever the suffix says, and check that the pixels can be there."""
     with (
-        decoding("NIfTI", HeaderDataError, ImageFileError),
-        nib.imageglobals.LoggingOutputSuppressor(),
+        decoding("NIfTI", *_FAILURES),
         _stream(path) as stream,
     ):
         magic = stream.read(_MAGIC.stop)[_MAGIC]
