@@ -55,7 +55,8 @@ def test_a_stroke_follows_a_vessel() -> None:
         stroke = draw_scribble(np.random.default_rng(seed), vessel, True).mask
         rows, across = np.nonzero(stroke)
         lengths.append(np.hypot(np.ptp(rows), np.ptp(across)))
-    assert np.median(lengths) > 40
+    # A heading drawn blindly would often run across the vessel and end there.
+    assert np.quantile(lengths, 0.1) > 55
 
 
 def test_the_next_scribble_is_drawn_in_the_error_that_is_clicked() -> None:

@@ -39,10 +39,11 @@ def draw_lasso(rng: np.random.Generator, truth: Mask2d, slack: float) -> Lasso:
     centre = corners.mean(0)
     outline = _resample(corners) - centre
     factor = 1.0 + slack * _wave(rng, np.arctan2(outline[:, 1], outline[:, 0]))
+    # Rounding moves the outline by less than the pixel that the hull was widened by.
     pixels = np.rint(centre + outline * factor[:, None]).astype(np.int32)
     inside = np.zeros(truth.shape, np.uint8)
     cv2.fillPoly(inside, [pixels], 1)
-    return Lasso(inside.view(bool) | truth, is_positive=True)
+    return Lasso(inside.view(bool), is_positive=True)
 
 
 def draw_excluding_lasso(rng: np.random.Generator, region: Mask2d) -> Lasso:
