@@ -73,13 +73,17 @@ class Encoder:
 
     def features(self, view: View) -> Features:
         """Return the encoding of a view."""
-        return self._cache.get(
-            self._key(view, None), lambda: self._model.segmenter.encode(self._canvas(view))
-        )
+
+        @torch.inference_mode()
+        def encode() -> Features:
+            return self._model.segmenter.encode(self._canvas(view))
+
+        return self._cache.get(self._key(view, None), encode)
 
     def reference(self, reference: Reference, view: View) -> ReferenceFeatures:
         """Return the encoding of one slice of a reference (or a crop of it) with its mask."""
 
+        @torch.inference_mode()
         def encode() -> ReferenceFeatures:
             mask = reference.planes[view.slice_index].unpack()
             if view.crop is not None:

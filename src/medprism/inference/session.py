@@ -142,7 +142,7 @@ class Session:
     def add_point_interaction(
         self,
         coordinates: Given,
-        include_interaction: bool,
+        include_interaction: bool | np.bool_,
         label: str = DEFAULT_LABEL,
         *,
         world: bool = False,
@@ -164,7 +164,7 @@ class Session:
     def add_bbox_interaction(
         self,
         bbox_coords: Given,
-        include_interaction: bool,
+        include_interaction: bool | np.bool_,
         label: str = DEFAULT_LABEL,
         *,
         run_prediction: bool = True,
@@ -184,7 +184,7 @@ class Session:
     def add_scribble_interaction(
         self,
         scribble: Given,
-        include_interaction: bool,
+        include_interaction: bool | np.bool_,
         label: str = DEFAULT_LABEL,
         *,
         slice_index: Given | None = None,
@@ -205,7 +205,7 @@ class Session:
     def add_lasso_interaction(
         self,
         lasso: Given,
-        include_interaction: bool,
+        include_interaction: bool | np.bool_,
         label: str = DEFAULT_LABEL,
         *,
         slice_index: Given | None = None,
