@@ -23,6 +23,7 @@ LabelArray: TypeAlias = (
 KEY: Final = "medprism"
 FORMAT: Final = "medprism-mask"
 VERSION: Final = 1
+_LARGEST: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +66,13 @@ def to_label_numbers(values: Shaped[np.ndarray, "..."]) -> LabelArray:
             "it holds fractions or NaN, a mask holds whole numbers; is it an image or a "
             "probability? threshold it first"
         )
-    low, high = values.min(), values.max()
-    if low < 0 or high > np.iinfo(np.uint32).max:
-        wrong = low if low < 0 else high
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > _LARGEST:
         raise ImageReadError(
-            f"it holds the label {int(wrong)}; labels must be 0 to {np.iinfo(np.uint32).max}, "
+            f"it holds the label {low if low < 0 else high}; labels must be 0 to {_LARGEST}, "
             "renumber them"
         )
-    return values.astype(np.min_scalar_type(int(high)))
+    return values.astype(np.min_scalar_type(high))
 
 
 def pack_names(names: Mapping[int, str]) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 import cv2
 import numpy as np
 from jaxtyping import Shaped
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 from PIL import Image as Pillow
 
 from medprism.core.errors import ImageReadError
@@ -22,9 +23,13 @@ from medprism.core.image import Image
 from medprism.io.foreign import decoding
 from medprism.io.mask_file import KEY, MaskFile, to_label_numbers, unpack_names
 
+# Pillow loads its decoders late and does not know a format by name before.
+_LOADED: Final = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin)
+
 Pixels = Shaped[np.ndarray, "height width"] | Shaped[np.ndarray, "height width 3"]
 
-_FORMATS: Final = ("PNG", "JPEG", "MPO", "BMP", "DIB")
+# Photographs of several frames (MPO) come through JPEG.
+_FORMATS: Final = ("PNG", "JPEG", "BMP")
 _EXIF_ORIENTATION: Final = 0x0112
 # How far JPEG ringing moves black and white in a two-valued mask.
 _RINGING: Final = 64

@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 from jaxtyping import Shaped
 from PIL import Image as Pillow
+from PIL import TiffImagePlugin
 
 from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Geometry
@@ -28,6 +29,7 @@ from medprism.io.raster import orient
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 Stack = Shaped[np.ndarray, "pages height width samples"]
+Shown = Shaped[np.ndarray, "pages height width channels"]
 
 _UNCOMPRESSED: Final = tifffile.COMPRESSION.NONE
 _DECODED_BY_TIFFFILE: Final = (
@@ -144,7 +146,7 @@ def _decode_elsewhere(path: Path, page: tifffile.TiffPage, indices: list[int]) -
             raise ValueError(f"compression {page.compression} cannot be decoded")
         colour = [np.asarray(pages[index])[..., 2::-1] for index in indices]
         return np.stack(colour)
-    with Pillow.open(path, formats=("TIFF",)) as picture:
+    with Pillow.open(path, formats=(TiffImagePlugin.TiffImageFile.format,)) as picture:
         decoded = []
         for index in indices:
             picture.seek(index)
@@ -161,7 +163,7 @@ def _decode_elsewhere(path: Path, page: tifffile.TiffPage, indices: list[int]) -
     return stack if stack.ndim == 4 else stack[..., None]
 
 
-def _as_shown(stack: Stack, page: tifffile.TiffPage) -> Stack:
+def _as_shown(stack: Stack, page: tifffile.TiffPage) -> Shown:
     """Return intensities as they are meant: black is zero, palettes looked up, no alpha."""
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
         table = np.asarray(page.colormap)

@@ -142,15 +142,16 @@ def _write_png(path: Path, stack: Stack, geometry: Geometry, names: str) -> None
 
 def _write_tiff(path: Path, stack: Stack, geometry: Geometry, names: str) -> None:
     is_indexed = stack.dtype == np.uint8
-    tifffile.imwrite(
-        path,
-        stack if stack.shape[0] > 1 else stack[0],
-        photometric="palette" if is_indexed else "minisblack",
-        colormap=PALETTE.T.astype(np.uint16) * 257 if is_indexed else None,
-        compression="zlib",
-        description=names,
-        metadata=None,
-    )
+    with tifffile.TiffWriter(path) as file:
+        for number, plane in enumerate(stack):
+            file.write(
+                plane,
+                photometric="palette" if is_indexed else "minisblack",
+                colormap=PALETTE.T.astype(np.uint16) * 257 if is_indexed else None,
+                compression="zlib",
+                description=names if number == 0 else None,
+                metadata=None,
+            )
 
 
 def _write_nifti(path: Path, stack: Stack, geometry: Geometry, names: str) -> None:
