@@ -10,7 +10,7 @@ import numpy as np
 
 from medprism.core.concepts import Concept, ConceptTable
 from medprism.data.preparation import PrepareConfig, prepare
-from medprism.data.store import SliceStore
+from medprism.data.store import SliceRow, SliceStore
 from medprism.engines.loaded import LoadedModel
 from tests.data.phantoms import write_case
 from tests.inference.fake_segmenter import FakeSegmenter, fake_model
@@ -70,3 +70,12 @@ def concept_table(*trained: str) -> ConceptTable:
 def scene_model(*trained: str, segmenter: FakeSegmenter | None = None) -> LoadedModel:
     """Return the fake model with a class table for these sets."""
     return replace(fake_model(segmenter), concepts=concept_table(*trained))
+
+
+def changed(store: SliceStore, **changes: dict[str, object]) -> SliceStore:
+    """Return the store with fields of cases replaced: case=dict(field=value)."""
+    rows: list[SliceRow] = []
+    for row in store.rows:
+        fields = changes.get(row.case_id, {})
+        rows.append(replace(row, **fields) if row.dataset == "scenes" else row)  # type: ignore[arg-type]
+    return SliceStore(store.path, store.infos, tuple(rows), store._maps)

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
-from medprism.data.store import SliceRow, SliceStore
+from medprism.data.store import SliceStore
 from medprism.evaluation.cases import Target
 from medprism.evaluation.references import FixedReferences
+from tests.evaluation.phantoms import changed
 
 LIVER = Target("scenes", "liver", (1,), True)
 POLYP = Target("scenes", "polyp", (3,), True)
@@ -13,15 +12,6 @@ OUTSIDE = Target("outside", "liver", (1,), False)
 
 def numbers(store: SliceStore, dataset: str, split: str) -> list[int]:
     return [n for n, r in enumerate(store.rows) if r.dataset == dataset and r.split == split]
-
-
-def changed(store: SliceStore, **changes: dict[str, object]) -> SliceStore:
-    """Return the store with fields of cases replaced: case=dict(field=value)."""
-    rows: list[SliceRow] = []
-    for row in store.rows:
-        fields = changes.get(row.case_id, {})
-        rows.append(replace(row, **fields) if row.dataset == "scenes" else row)  # type: ignore[arg-type]
-    return SliceStore(store.path, store.infos, tuple(rows), store._maps)
 
 
 def test_the_reference_is_one_and_the_same_train_slice(scenes: SliceStore) -> None:

@@ -71,7 +71,7 @@ def test_a_model_that_knows_the_structures_scores_high(scenes: SliceStore) -> No
     assert set(figures) == NAMES
     assert figures["semantic"] > 0.8
     assert figures["one-shot"] > 0.8
-    assert figures["clicks@5"] >= figures["clicks@1"] > 0.5
+    assert min(figures[f"clicks@{number}"] for number in (1, 3, 5)) > 0.8
     assert figures["score"] == pytest.approx(np.mean([figures[name] for name in NAMES - {"score"}]))
 
 

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from medprism.core.concepts import ConceptTable
-from medprism.core.errors import GeometryError, StoreError
+from medprism.core.errors import StoreError
 from medprism.core.image import Image
 from medprism.core.prompt import Mask2d
 from medprism.data.case import Case, LabelPlanes
 from medprism.data.datasets.adapters import open_dataset
-from medprism.data.preparation import read_image, read_planes
 from medprism.data.store import SliceRow, SliceStore
+from medprism.data.stored_slice import read_image, read_planes
 from medprism.data.vocabulary import PARTIAL_LABELS, evaluation_targets, known_datasets
 
 
@@ -82,8 +82,13 @@ def trained_targets(concepts: ConceptTable) -> tuple[Target, ...]:
     )
 
 
+@runtime_checkable
 class CaseReader(Protocol):
-    """Where images and masks of a store's rows come from."""
+    """Where images and masks of a store's rows come from; `grid` says at which size."""
+
+    @property
+    def grid(self) -> str:
+        """On which grid Dice is computed, for reports."""
 
     def image(self, number: int) -> Image:
         """Return the image of a row."""
@@ -95,7 +100,7 @@ class CaseReader(Protocol):
 class StoreReader:
     """Images and masks as the store holds them: 8 bit, the long side limited."""
 
-    grid = "the store's grid"
+    grid = "the store's grid (long side limited)"
 
     def __init__(self, store: SliceStore) -> None:
         self._store = store
@@ -112,29 +117,34 @@ class StoreReader:
 
 
 class FolderReader:
-    """Images and masks from the dataset folders that a store was prepared from, at their own size.
+    """Pictures and masks from the dataset folders a store was prepared from, at their own size.
 
     Raises:
-        StoreError: a folder or a case of the store is not there any more.
+        StoreError: a case of the store is in none of the folders, or is a slice of a volume.
     """
 
     grid = "each image's own grid"
 
     def __init__(self, store: SliceStore, folders: Iterable[Path]) -> None:
         self._store = store
-        self._cases: dict[tuple[str, str, int], Case] = {}
+        self._cases: dict[tuple[str, str], Case] = {}
         for folder in folders:
             for case in open_dataset(folder, store.path / "splits").cases():
-                self._cases[case.dataset, case.case_id, case.plane] = case
+                if isinstance(case.image, Image) and not case.image.is_planar:
+                    raise StoreError(
+                        f"case {case.case_id} of {folder} is a slice of a volume; only pictures "
+                        "can be evaluated from folders, use the store's grid"
+                    )
+                self._cases[case.dataset, case.case_id] = case
         for row in store.rows:
-            if (row.dataset, row.case_id, row.plane) not in self._cases:
+            if (row.dataset, row.case_id) not in self._cases:
                 raise StoreError(
                     f"case {row.case_id} of {row.dataset} is in the store {store.path} but in none "
                     "of the folders given; name the folders it was prepared from"
                 )
         # A case is asked for once per concept and protocol in a row, rarely again later.
-        self._image = lru_cache(maxsize=4)(self._read_image)
-        self._planes = lru_cache(maxsize=4)(self._read_planes)
+        self._image = lru_cache(maxsize=8)(self._read_image)
+        self._planes = lru_cache(maxsize=8)(self._read_planes)
 
     def image(self, number: int) -> Image:
         """Return the image of a row as its file has it."""
@@ -142,25 +152,18 @@ class FolderReader:
 
     def truth(self, number: int, target: Target) -> Mask2d:
         """Return the mask of a target as its file has it."""
-        image, planes = self._image(number), self._planes(number)
-        mask = np.zeros(image.shape, np.bool_)
-        for label_id in target.label_ids:
-            if label_id in planes:
-                mask |= planes[label_id]
+        mask = np.zeros(self._image(number).shape, np.bool_)
+        for label_id, plane in self._planes(number).items():
+            if label_id in target.label_ids:
+                mask |= plane
         return mask
 
     def _case(self, number: int) -> Case:
         row = self._store.rows[number]
-        return self._cases[row.dataset, row.case_id, row.plane]
+        return self._cases[row.dataset, row.case_id]
 
     def _read_image(self, number: int) -> Image:
-        image = read_image(self._case(number))
-        if not image.is_planar:
-            raise GeometryError(
-                f"case {self._case(number).case_id} is a slice of a volume; evaluate it on the "
-                "store's grid"
-            )
-        return image
+        return read_image(self._case(number))
 
     def _read_planes(self, number: int) -> LabelPlanes:
-        return read_planes(self._case(number))
+        return read_planes(self._case(number), self._image(number))

@@ -29,6 +29,7 @@ from medprism.inference.decoding import Probability, ReferenceView, Request, dec
 from medprism.inference.encoder import Encoder, View
 from medprism.inference.encoding_cache import EncodingCache
 from medprism.inference.reference_bank import Reference
+from medprism.metrics.dice import dice
 from medprism.models.checkpoint import hash_tensors
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
@@ -207,7 +208,7 @@ def _dices(
 ) -> list[float]:
     answers = decode(model.segmenter, encoder, requests)
     return [
-        _dice(_mask(encoder, request, answer), pair.truth)
+        dice(_mask(encoder, request, answer), pair.truth)
         for pair, request, answer in zip(pairs, requests, answers, strict=True)
     ]
 
@@ -235,7 +236,7 @@ def _click(
         for index, request, answer in zip(asked, requests, answers, strict=True):
             previous[index] = answer
             masks[index] = _mask(encoder, request, answer)
-        rounds.append([_dice(m, pair.truth) for m, pair in zip(masks, pairs, strict=True)])
+        rounds.append([dice(m, pair.truth) for m, pair in zip(masks, pairs, strict=True)])
     return rounds
 
 
@@ -252,7 +253,3 @@ def _macro(pairs: Sequence[Pair], values: Sequence[float]) -> float:
     for pair, value in zip(pairs, values, strict=True):
         by_class.setdefault(pair.concept, []).append(value)
     return float(np.mean([np.mean(of_class) for of_class in by_class.values()])) if pairs else 0.0
-
-
-def _dice(mask: Mask2d, truth: Mask2d) -> float:
-    return 2.0 * int((mask & truth).sum()) / max(int(mask.sum()) + int(truth.sum()), 1)
