@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from medprism.training.config import StepPlan, TrainConfig, plan_step
 from medprism.training.step import Batch
 
 
+@runtime_checkable
 class DrawsEpisodes(Protocol):
     """Draw the episode of a step; the same arguments give the same bytes."""
 

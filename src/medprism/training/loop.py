@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ STATE_FILE = "state.safetensors"
 Validate = Callable[[dict[str, Tensor]], dict[str, float]]
 
 
+@runtime_checkable
 class Log(Protocol):
     """Where figures of a run go."""
 
@@ -86,7 +87,7 @@ def train(
     same batches and reaches the same weights.
 
     Raises:
-        InternalError: the loss is not finite.
+        InternalError: the loss or its gradient is not finite; the saved state stays good.
     """
     step_module = TrainingStep(model, config.output_weights, config.later_weight)
     optimizer = make_optimizer(model, config)
@@ -103,12 +104,11 @@ def train(
             group["lr"] = learning_rate(step, config)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
             result = step_module(batch, plan, StepRandomness(config.seed, step))
-        loss = float(result.loss.detach())
-        if not math.isfinite(loss):
-            raise InternalError(f"loss of step {step} is {loss}; see the run's log")
+        _refuse_unless_finite("loss", step, result.loss)
         optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        _refuse_unless_finite("gradient", step, norm)
         optimizer.step()
         update_average(average, model, step, config.ema)
         meter.add(plan, result, float(norm))
@@ -130,3 +130,9 @@ def train(
         if last:
             break
     return position
+
+
+def _refuse_unless_finite(what: str, step: int, value: Tensor) -> None:
+    number = float(value.detach())
+    if not math.isfinite(number):
+        raise InternalError(f"{what} of step {step} is {number}; see the run's log")

@@ -20,6 +20,15 @@ from medprism.training.config import TrainConfig
 FORMAT: Final = "medprism-training-state"
 VERSION: Final = 1
 
+_MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")
+_FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "config": (dict,),
+    "step": (int,),
+    "seconds": (int, float),
+    "best": (int, float, type(None)),
+    "history": (list,),
+}
+
 
 @dataclass(frozen=True)
 class Position:
@@ -56,7 +65,7 @@ def save_state(
     }
     contiguous = {name: t.contiguous().clone() for name, t in tensors.items()}
     metadata = {"medprism": json.dumps(document)}
-    write_durably(path, lambda temporary: save_file(contiguous, str(temporary), metadata))
+    write_durably(path, lambda temporary: _save(temporary, contiguous, metadata))
 
 
 def load_state(
@@ -67,25 +76,32 @@ def load_state(
     Raises:
         CheckpointError: the file is damaged or belongs to a model of another layout.
     """
+    document = read_document(path)
     with _open(path) as stored:
-        document = read_document(path)
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    try:
-        model.load_state_dict(_part(tensors, "model."))
-        for name, value in _part(tensors, "average.").items():
-            average[name].copy_(value)
-        for name, parameter in model.named_parameters():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            found = {k: tensors.get(f"optimizer.{k}.{name}") for k in keys}
-            if all(value is not None for value in found.values()):
-                optimizer.state[parameter] = found
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(
-            f"training state {path} does not fit this model ({error}); start a new run folder"
-        ) from error
+    _check_fit(path, tensors, model)
+    model.load_state_dict(_part(tensors, "model."))
+    for name, value in _part(tensors, "average.").items():
+        average[name].copy_(value)
+    for name, parameter in model.named_parameters():
+        # A parameter that has had no gradient yet, such as an unasked table, has no moments.
+        if f"optimizer.step.{name}" in tensors:
+            optimizer.state[parameter] = {k: tensors[f"optimizer.{k}.{name}"] for k in _MOMENTS}
     return Position(
         document["step"], document["seconds"], document["best"], tuple(document["history"])
     )
+
+
+def read_average(path: Path) -> dict[str, Tensor]:
+    """Return the weight average of a state, which is what is evaluated and shipped.
+
+    Raises:
+        CheckpointError: not a training state, or damaged.
+    """
+    read_document(path)
+    with _open(path) as stored:
+        names = [name for name in stored.keys() if name.startswith("average.")]  # noqa: SIM118
+        return _part({name: stored.get_tensor(name) for name in names}, "average.")
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -98,12 +114,44 @@ def read_document(path: Path) -> dict[str, Any]:
         metadata = stored.metadata() or {}
     try:
         document = json.loads(metadata["medprism"])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a training state; start a new run folder") from error
-    if document.get("format") != FORMAT:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a training state; start a new run folder")
     check_version(path, FORMAT, document.get("version"), VERSION)
-    return dict(document)
+    wrong = [name for name, kinds in _FIELDS.items() if not isinstance(document.get(name), kinds)]
+    if wrong:
+        raise CheckpointError(
+            f"training state {path} holds no usable {', '.join(wrong)}; start a new run folder"
+        )
+    return document
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, str(path), metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def _check_fit(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
+    expected = {
+        f"{part}.{name}": tensor.shape
+        for part in ("model", "average")
+        for name, tensor in model.state_dict().items()
+    }
+    for name, parameter in model.named_parameters():
+        shapes = dict(zip(_MOMENTS, (torch.Size(), parameter.shape, parameter.shape), strict=True))
+        names = {f"optimizer.{key}.{name}": shape for key, shape in shapes.items()}
+        if names.keys() & tensors.keys():
+            expected |= names
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    wrong = sorted({name for name, _ in expected.items() ^ found.items()})
+    if wrong:
+        raise CheckpointError(
+            f"training state {path} does not fit this model ({len(wrong)} tensors differ, "
+            f"first {wrong[0]}); start a new run folder"
+        )
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - safetensors has no public type for it
