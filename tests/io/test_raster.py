@@ -185,3 +185,11 @@ def test_a_picture_too_large_for_memory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(content)
     with pytest.raises(ImageReadError, match="cannot be read as a picture .*exceeds limit"):
         read_raster(tmp_path / "bomb.png")
+
+
+def test_the_first_picture_of_a_photograph_with_previews_is_read(tmp_path: Path) -> None:
+    preview = Pillow.fromarray(GREY[:5, :7])
+    Pillow.fromarray(GREY).save(
+        tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview]
+    )
+    assert read_raster(tmp_path / "a.jpg").shape == GREY.shape

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 from pydicom import uid
 from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
@@ -152,7 +152,7 @@ def _check_streams(dataset: Dataset) -> None:
             )
 
 
-def _looked_up(stored: Frames, dataset: Dataset) -> Frames:
+def _looked_up(stored: Frames, dataset: Dataset) -> UInt8[np.ndarray, "frames height width 3"]:
     colours = np.asarray(apply_color_lut(stored[..., 0], dataset))[..., :3]
     # Tables of 16-bit entries hold display colours: their upper byte is the colour.
     is_deep = colours.dtype == np.uint16 and bool((colours > 255).any())
