@@ -432,6 +432,31 @@ def test_events_say_who_when_and_with_what() -> None:
     assert second.time.endswith("+00:00")
 
 
+def test_colour_pictures_are_pictures_too() -> None:
+    _, grey = _session()
+    _, colour = _session()
+    colour.set_image(np.repeat(PIXELS[..., None], 3, axis=2))
+    for session in (grey, colour):
+        session.predict(classes=["polyp"])
+    np.testing.assert_array_equal(grey.mask("polyp"), colour.mask("polyp"))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 700)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_odd_sizes_and_types_are_images(shape: tuple[int, int], dtype: type) -> None:
+    pixels = (np.arange(shape[0] * shape[1]).reshape(shape) % 200).astype(dtype)
+    session = Session(fake_model())
+    session.set_image(pixels)
+    session.set_references(pixels, pixels >= pixels.max(), "bright")
+    session.predict(classes=["liver"])
+    session.predict(labels=["bright"])
+    at = (shape[0] - 1, shape[1] - 1)
+    mask = session.add_point_interaction(at, True, "bright")
+    assert mask.shape == shape
+    assert mask[at]
+    assert session.replay().is_identical
+
+
 def test_threads_take_turns() -> None:
     _, session = _session()
     errors: list[Exception] = []

@@ -198,8 +198,8 @@ def test_a_session_behaves_like_a_list_of_what_was_seen_for_long() -> None:
     run_state_machine_as_test(
         SessionMachine,
         settings=settings(
-            max_examples=150,
-            stateful_step_count=50,
+            max_examples=40,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

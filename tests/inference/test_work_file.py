@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import copy
 import json
+import zlib
 from pathlib import Path
 
 import cv2
@@ -53,7 +55,12 @@ def test_a_file_of_version_1_is_still_understood() -> None:
 def test_saving_a_golden_file_again_changes_nothing(tmp_path: Path) -> None:
     path = GOLDEN / f"work-v{VERSION}.json"
     Session.load(path, fake_model(long_side=64)).save(tmp_path / "again.json")
-    assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
+    again = json.loads((tmp_path / "again.json").read_text())
+    for document in (again, before := copy.deepcopy(NEWEST)):
+        for image in document["images"].values():
+            # Compressed bytes differ between builds of zlib, pixels do not.
+            image["pixels"] = zlib.decompress(base64.b64decode(image["pixels"]))
+    assert again == before
 
 
 def _write(path: Path, document: object) -> Path:
@@ -220,7 +227,9 @@ def test_an_image_from_a_file_is_not_copied_but_small_references_are(tmp_path: P
 def test_a_model_without_a_class_of_the_file_is_refused(tmp_path: Path) -> None:
     document = copy.deepcopy(NEWEST)
     document["events"][0]["prompt"]["targets"] = [["spleen", "spleen"]]
-    with pytest.raises(LabelError, match="unknown class 'spleen'"):
+    with pytest.raises(
+        LabelError, match="model 'fake' cannot go on with .* unknown class 'spleen'"
+    ):
         Session.load(_write(tmp_path / "work.json", document), fake_model(long_side=64))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import IO, Final
@@ -85,8 +86,8 @@ class MapStore:
     def _write(self, values: Map) -> _Place:
         try:
             if self._file is None:
-                # Lives as long as the store; close() or the end of the process releases it.
                 self._file = tempfile.TemporaryFile(prefix="medprism-")  # noqa: SIM115
+                weakref.finalize(self, self._file.close)
             offset = self._file.seek(0, 2)
             self._file.write(np.ascontiguousarray(values).data)
             self._file.flush()

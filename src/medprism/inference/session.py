@@ -400,7 +400,7 @@ class Session:
         workspace = self._open()
         asked = self.labels if labels is None else check_names(labels, "labels")
         names = [self._known(name) for name in asked]
-        first = check_names(priority, "priority") if priority != () else ()
+        first = () if priority in ((), []) else check_names(priority, "priority")
         planes = Labels({name: workspace.mask(name) for name in names})
         merged = planes.to_map(tuple(self._known(name) for name in first))
         write_mask(Path(path), merged, like=workspace.image)

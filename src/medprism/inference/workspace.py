@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from medprism.core.errors import LabelError
 from medprism.core.image import Image
 from medprism.core.progress import Progress, SilentProgress
 from medprism.engines.loaded import LoadedModel
@@ -73,7 +74,13 @@ class Workspace:
             LabelError: the model lacks a class that was asked for.
         """
         workspace = cls(bench, work.image, work.root, dict(work.library), work.log)
-        workspace._history.adopt(workspace._read_back(work.results))
+        try:
+            workspace._history.adopt(workspace._read_back(work.results))
+        except LabelError as error:
+            raise LabelError(
+                f"work made with model {work.model_name!r} cannot go on with "
+                f"{bench.model.name!r}: {error}"
+            ) from error
         return workspace
 
     @property
