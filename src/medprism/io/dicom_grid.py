@@ -20,10 +20,10 @@ Vector = Float64[np.ndarray, "3"]
 _SAME: Final = 0.05
 # A step longer than this many usual ones means that slices are missing.
 _GAP: Final = 1.5
-# How far a slice may lie beside the regular grid: a share of the step, or mm of a position that
-# was written with one decimal.
+# How far a slice may lie beside the even grid: a share of the step, twice that where positions are
+# written with one decimal (0.05 mm at the slice and at an end of the grid).
 _IRREGULAR: Final = 0.1
-_ROUNDING_MM: Final = 0.06
+_ROUNDING_MM: Final = 0.1
 _TURN: Final = 1e-3
 
 
@@ -176,7 +176,8 @@ def _same_spacing(here: tuple[float, float] | None, there: tuple[float, float] |
 
 def _check_even(planes: Sequence[Plane], step: Vector) -> None:
     start = planes[0].position
-    allowed = max(_IRREGULAR * float(np.linalg.norm(step)), _ROUNDING_MM)
+    share = _IRREGULAR * float(np.linalg.norm(step))
+    allowed = max(share, min(2 * share, _ROUNDING_MM))
     for number, plane in enumerate(planes):
         if plane.position is None or start is None:
             continue
