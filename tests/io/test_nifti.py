@@ -183,6 +183,16 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path: Path, is_packed: b
         read_nifti(path)
 
 
+def test_a_wrong_checksum_is_refused(path: Path) -> None:
+    nib.save(nib.Nifti1Image(VOLUME, AFFINE), path)
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 1
+    path.write_bytes(content)
+    for read in (read_nifti, read_nifti_mask):
+        with pytest.raises(ImageReadError, match="CRC check failed"):
+            read(path)
+
+
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     content = nib.Nifti1Image(VOLUME, AFFINE).to_bytes()
     for name, cut in (("a.nii", content[:-1]), ("a.nii.gz", gzip.compress(content)[:-20])):

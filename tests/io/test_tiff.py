@@ -201,3 +201,31 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ImageReadError, match="cannot be read as TIFF|promises"):
         read_tiff(path)
+
+
+@pytest.mark.parametrize("is_big", [True, False])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_volume_that_ends_early_is_refused_wherever_it_ends(
+    tmp_path: Path, is_big: bool, byteorder: str
+) -> None:
+    path = tmp_path / "v.tif"
+    volume = RNG.integers(0, 999, (4, 6, 9), dtype=np.uint16)
+    tifffile.imwrite(
+        path,
+        volume,
+        bigtiff=is_big,
+        byteorder=byteorder,
+        compression="zlib",
+        photometric="minisblack",
+    )
+    assert read_tiff(path).shape == (4, 6, 9)
+    content = path.read_bytes()
+    for cut in range(1, len(content), 13):
+        path.write_bytes(content[:cut])
+        with pytest.raises(ImageReadError):
+            read_tiff(path)
+    with tifffile.TiffFile(path) as file:
+        last = file.pages[len(file.pages) - 1]
+    path.write_bytes(content[: last.offset + 4])
+    with pytest.raises(ImageReadError, match="truncated"):
+        read_tiff(path)

@@ -37,6 +37,7 @@ _FAILURES: Final = (
     WrapStructError,
 )
 _GZIP: Final = b"\x1f\x8b"
+_CHUNK: Final = 1 << 20
 _MAGIC: Final = slice(344, 347)
 # What a unit of the header's length code is in mm; code 0 says nothing and means mm in practice.
 _MILLIMETRES: Final = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
@@ -97,6 +98,9 @@ def _opened(path: Path) -> Iterator[Stored]:
         else:
             kind = nib.Nifti1Image if magic == b"n+1" else nib.Nifti2Image
             yield _checked(kind.from_file_map({"header": header, "image": header}), path)
+        # gzip compares its checksum only at the very end.
+        while isinstance(stream, gzip.GzipFile) and stream.read(_CHUNK):
+            pass
 
 
 def _stream(path: Path) -> io.BufferedIOBase:

@@ -8,6 +8,7 @@ OpenCV, since tifffile's own decoders for them are a 100 MB package.
 from __future__ import annotations
 
 import logging
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -87,11 +88,37 @@ def read_tiff_mask(path: Path) -> MaskFile:
 
 
 def _first_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
+    _check_chain(file)
     page = file.pages.first
     if page.photometric not in (*_GREY, *_COLOUR, tifffile.PHOTOMETRIC.PALETTE):
         name = getattr(page.photometric, "name", page.photometric)
         raise ImageReadError(f"it stores {name} pixels; save it as grey or RGB")
     return page
+
+
+def _check_chain(file: tifffile.TiffFile) -> None:
+    """Refuse a file whose chain of pages is cut; tifffile would give the pages before the cut."""
+    is_big = file.tiff.version == 43
+    count_format, link_format, entry = ("Q", "Q", 20) if is_big else ("H", "I", 12)
+    handle, seen = file.filehandle, set[int]()
+    at = 8 if is_big else 4
+    while True:
+        link = _number(handle, at, file.byteorder + link_format)
+        if link == 0:
+            return
+        if link in seen or link >= handle.size:
+            raise ImageReadError(
+                f"it ends after {len(seen)} of its pages; it is truncated or damaged, export it "
+                "again"
+            )
+        seen.add(link)
+        entries = _number(handle, link, file.byteorder + count_format)
+        at = link + struct.calcsize(count_format) + entries * entry
+
+
+def _number(handle: tifffile.FileHandle, at: int, layout: str) -> int:
+    handle.seek(at)
+    return int(struct.unpack(layout, handle.read(struct.calcsize(layout)))[0])
 
 
 def _decode(file: tifffile.TiffFile, path: Path) -> Stack:
