@@ -17,6 +17,7 @@ from medprism.core.progress import Progress
 from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes, iterate_batches
 from medprism.training.config import StepPlan, TrainConfig
+from medprism.training.distributed import Alone, Replicas, share_of
 from medprism.training.optim import learning_rate, make_optimizer
 from medprism.training.state import (
     Position,
@@ -31,6 +32,8 @@ STATE_FILE = "state.safetensors"
 
 # Returns figures of the averaged weights; "score" (higher is better) chooses the best.
 Validate = Callable[[dict[str, Tensor]], dict[str, float]]
+# Takes the best averaged weights so far with their figures.
+OnBest = Callable[[dict[str, Tensor], dict[str, float]], None]
 
 
 @runtime_checkable
@@ -77,14 +80,16 @@ def train(
     *,
     schedule: Schedule,
     validate: Validate | None,
-    on_best: Callable[[dict[str, Tensor], dict[str, float]], None] | None,
+    on_best: OnBest | None,
     log: Log,
     progress: Progress,
+    replicas: Replicas | None = None,
 ) -> Position:
     """Train until the last step or until cancelled; go on where `folder` left off.
 
     The state is saved every `save_every` steps and at the end, so that a killed run repeats the
-    same batches and reaches the same weights.
+    same batches and reaches the same weights. With several `replicas` each process calls this
+    alike; the first one validates, logs and saves.
 
     Raises:
         InternalError: the loss or its gradient is not finite; the saved state stays good.
@@ -95,41 +100,73 @@ def train(
     position = Position(0, 0.0, None)
     if (folder / STATE_FILE).exists():
         position = load_state(folder / STATE_FILE, model, average, optimizer)
+    group = replicas or Alone()
     meter, started, before = _Meter(), time.monotonic(), position.seconds
-    history: list[dict[str, Any]] = list(position.history)
-    best = position.best
+    keeper = _Keeper(schedule, validate, on_best, log, list(position.history), position.best)
     model.train()
     for step, batch, plan in iterate_batches(sampler, config, position.step):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
+        rate = learning_rate(step, config)
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = rate
+        randomness = StepRandomness(config.seed, step)
+        part, randomness, weight = share_of(batch, randomness, group.rank, group.count)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            result = step_module(batch, plan, StepRandomness(config.seed, step))
+            result = step_module(part, plan, randomness)
         _refuse_unless_finite("loss", step, result.loss)
         optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()
+        (result.loss * weight).backward()
+        stop = group.combine(model, stop=progress.is_cancelled())
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         _refuse_unless_finite("gradient", step, norm)
         optimizer.step()
         update_average(average, model, step, config.ema)
         meter.add(plan, result, float(norm))
         done, seconds = step + 1, before + time.monotonic() - started
-        last = done == config.steps or progress.is_cancelled()
-        if done % schedule.log_every == 0 or last:
-            log.scalars(done, {**meter.flush(), "rate": learning_rate(step, config)})
-        if validate and schedule.validate_every and (done % schedule.validate_every == 0 or last):
-            figures = validate(average)
-            log.scalars(done, {f"val/{name}": value for name, value in figures.items()})
-            history.append({"step": done, "seconds": seconds, **figures})
-            if on_best and (best is None or figures["score"] > best):
-                best = figures["score"]
-                on_best(average, figures)
-        position = Position(done, seconds, best, tuple(history))
-        if done % schedule.save_every == 0 or last:
+        last = done == config.steps or stop
+        if group.rank == 0:
+            keeper.report(done, seconds, meter, rate, average, last=last)
+        position = Position(done, seconds, keeper.best, tuple(keeper.history))
+        if group.rank == 0 and (done % schedule.save_every == 0 or last):
             save_state(folder / STATE_FILE, config, position, model, average, optimizer)
         progress.report(done, config.steps, f"{plan.name} {result.round_losses[0]:.3f}")
         if last:
             break
     return position
+
+
+@dataclass
+class _Keeper:
+    """What is written down while a run goes on: figures, validations, the best weights."""
+
+    schedule: Schedule
+    validate: Validate | None
+    on_best: OnBest | None
+    log: Log
+    history: list[dict[str, Any]]
+    best: float | None
+
+    def report(
+        self,
+        done: int,
+        seconds: float,
+        meter: _Meter,
+        rate: float,
+        average: dict[str, Tensor],
+        *,
+        last: bool,
+    ) -> None:
+        """Log every `log_every` steps, validate every `validate_every`, both at the end."""
+        if done % self.schedule.log_every == 0 or last:
+            self.log.scalars(done, {**meter.flush(), "rate": rate})
+        every = self.schedule.validate_every
+        if self.validate is None or not every or not (done % every == 0 or last):
+            return
+        figures = self.validate(average)
+        self.log.scalars(done, {f"val/{name}": value for name, value in figures.items()})
+        self.history.append({"step": done, "seconds": seconds, **figures})
+        if self.on_best and (self.best is None or figures["score"] > self.best):
+            self.best = figures["score"]
+            self.on_best(average, figures)
 
 
 def _refuse_unless_finite(what: str, step: int, value: Tensor) -> None:

@@ -35,10 +35,14 @@ class Batch(TensorValue):
 
 @dataclass(frozen=True)
 class StepRandomness:
-    """The counter that names every draw of a step: seed and step (requests are numbered)."""
+    """The counter that names every draw of a step: seed, step and the request's number.
+
+    `numbers` are those of the requests at hand in the whole batch; None counts from 0.
+    """
 
     seed: int
     step: int
+    numbers: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +109,9 @@ class _User:
         self.truth = truth
         self.said = [Interactions() for _ in range(len(truth))]
         self.fit = Fit(truth.shape[1:], truth.shape[1:], truth.shape[1:])
+        numbers = randomness.numbers or tuple(range(len(truth)))
         self.rngs = [
-            counter_rng(randomness.seed, randomness.step, index, "user")
-            for index in range(len(truth))
+            counter_rng(randomness.seed, randomness.step, number, "user") for number in numbers
         ]
 
     def act(
