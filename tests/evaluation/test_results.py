@@ -7,16 +7,15 @@ import pytest
 
 from medprism.core.errors import FormatVersionError
 from medprism.data.store import SliceStore
+from medprism.evaluation.facts import facts_of
 from medprism.evaluation.results import (
     Cell,
     ResultRow,
-    facts_of,
     read_cell,
     volume_of,
     write_cell,
 )
 from medprism.metrics.overlap import Overlap
-from tests.evaluation.phantoms import changed
 
 ROW = ResultRow(
     dataset="d",
@@ -33,6 +32,11 @@ ROW = ResultRow(
     presence=None,
     milliseconds=1.5,
 )
+
+
+def test_a_unit_is_the_patient_or_the_case() -> None:
+    assert ROW.unit == "case c"
+    assert replace(ROW, patient="c").unit == "patient c"
 
 
 def test_a_cell_comes_back_as_it_was(scenes: SliceStore, tmp_path: Path) -> None:
@@ -52,17 +56,6 @@ def test_a_damaged_cell_is_refused(scenes: SliceStore, tmp_path: Path, damage: s
     )
     with pytest.raises(FormatVersionError):
         read_cell(path)
-
-
-def test_unknown_patients_count_case_by_case(scenes: SliceStore) -> None:
-    known = facts_of(scenes, "outside", "test", [1, 2])
-    assert (known.num_images, known.num_examined, known.num_patients) == (4, 2, 2)
-    assert known.knows_patients
-    unknown = changed(scenes, f={"patient": None})
-    facts = facts_of(unknown, "scenes", "test", [])
-    assert (facts.num_patients, facts.knows_patients) == (3, False)
-    assert ROW.unit == "case c"
-    assert replace(ROW, patient="c").unit == "patient c"
 
 
 @pytest.mark.parametrize(

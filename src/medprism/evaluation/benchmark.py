@@ -17,7 +17,8 @@ from medprism.data.case import ROLES, SPLITS
 from medprism.data.store import SliceStore
 from medprism.evaluation.cases import Target, targets_of
 from medprism.evaluation.examiners import Examiner
-from medprism.evaluation.results import Cell, ResultRow, facts_of, read_cell, write_cell
+from medprism.evaluation.facts import facts_of
+from medprism.evaluation.results import Cell, ResultRow, read_cell, write_cell
 
 
 @dataclass(frozen=True, kw_only=True)

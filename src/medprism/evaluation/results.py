@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from medprism.core.durable import read_json, write_json
 from medprism.core.errors import FormatVersionError
-from medprism.data.store import SliceRow, SliceStore
+from medprism.data.store import SliceRow
+from medprism.evaluation.facts import DatasetFacts
 from medprism.metrics.overlap import Overlap
 
 FORMAT: Final = "medprism-benchmark-cell"
 VERSION: Final = 1
-
-_UNKNOWN_PATIENTS: Final = frozenset(
-    {
-        "busi_mini",
-        "mt_avt_aorta_ct",
-        "mt_brisc2025_mri",
-        "mt_chest_ct_lung_heart",
-        "mt_cpaisd_stroke_ct",
-        "mt_hocm_heart_ct",
-        "mt_knee_bones",
-        "mt_pulmonary_vessels_ct",
-    }
-)
-"""Shared sets that were split by contiguous blocks of images since patients are unknown."""
 
 
 @dataclass(frozen=True)
@@ -73,26 +59,6 @@ class ResultRow:
 
 
 @dataclass(frozen=True)
-class DatasetFacts:
-    """What a reader must know about a set: its size in the split, and how it was made.
-
-    `num_images` counts the whole split, `num_examined` those that were evaluated. Patients that
-    are unknown count image by image; `knows_patients` is False where the split itself could not
-    keep them apart.
-    """
-
-    dataset: str
-    title: str
-    role: str
-    split: str
-    modality: str | None
-    num_images: int
-    num_examined: int
-    num_patients: int
-    knows_patients: bool
-
-
-@dataclass(frozen=True)
 class Cell:
     """All rows of one method on one set, and what they were made with."""
 
@@ -100,24 +66,6 @@ class Cell:
     method: str
     plan: dict[str, Any]
     rows: tuple[ResultRow, ...]
-
-
-def facts_of(store: SliceStore, dataset: str, split: str, examined: Iterable[int]) -> DatasetFacts:
-    """Return the facts of a set in a store."""
-    info = store.info(dataset)
-    rows = [row for row in store.rows if row.dataset == dataset and row.split == split]
-    patients = {row.patient or row.case_id for row in rows}
-    return DatasetFacts(
-        dataset=dataset,
-        title=info.title,
-        role=info.role,
-        split=split,
-        modality=info.modality,
-        num_images=len(rows),
-        num_examined=len(tuple(examined)),
-        num_patients=len(patients),
-        knows_patients=dataset not in _UNKNOWN_PATIENTS and all(row.patient for row in rows),
-    )
 
 
 def volume_of(row: SliceRow) -> str | None:

@@ -1,0 +1,92 @@
+"""Macro averages with confidence intervals: patients are resampled, classes weigh alike."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from medprism.core.errors import InternalError
+from medprism.core.randomness import counter_rng
+from medprism.metrics.bootstrap import Interval
+
+CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 1000
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one class of one set, and the patient it comes from."""
+
+    dataset: str
+    concept: str
+    patient: str
+    value: float
+
+
+def macro_interval(
+    scores: Sequence[Score], *, over_sets: bool = False, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval:
+    """Return the mean over (set, class) pairs of the mean of each pair's values.
+
+    With `over_sets` the pairs of a set are averaged first, then the sets. The percentile interval
+    (95 %) resamples patients within each set, each with all values of all classes; a class that no
+    drawn patient has is left out of that resample. No bounds where no set has two patients.
+
+    Raises:
+        InternalError: no score.
+
+    >>> rows = [("a", "p", 0.2), ("a", "q", 0.4), ("b", "p", 0.9)]
+    >>> round(macro_interval([Score("set", *row) for row in rows]).mean, 3)
+    0.6
+    """
+    if not scores:
+        raise InternalError("an average needs at least one value")
+    by_set: dict[str, list[Score]] = {}
+    for score in scores:
+        by_set.setdefault(score.dataset, []).append(score)
+    means, drawn, is_varied = [], [], False
+    for dataset, members in by_set.items():
+        sums, counts = _tables(members)
+        means.append(_average((sums.sum(0) / counts.sum(0))[None], over_sets))
+        rng = counter_rng(seed, dataset, "macro")
+        weights = rng.multinomial(len(sums), [1 / len(sums)] * len(sums), size=resamples)
+        with np.errstate(invalid="ignore"):
+            resampled = (weights @ sums) / (weights @ counts)
+        drawn.append(_average(resampled, over_sets))
+        is_varied = is_varied or len(sums) > 1
+    mean = float(np.nanmean(np.concatenate(means, axis=1)))
+    if not is_varied:
+        return Interval(mean, None, None)
+    tail = (1 - CONFIDENCE) / 2
+    spread = np.nanmean(np.concatenate(drawn, axis=1), axis=1)
+    low, high = np.quantile(spread, (tail, 1 - tail))
+    return Interval(mean, float(low), float(high))
+
+
+def _average(
+    means: Float64[np.ndarray, "resamples classes"], over_sets: bool
+) -> Float64[np.ndarray, "resamples columns"]:
+    return np.nanmean(means, axis=1, keepdims=True) if over_sets else means
+
+
+def _tables(
+    scores: Sequence[Score],
+) -> tuple[Float64[np.ndarray, "patients classes"], Float64[np.ndarray, "patients classes"]]:
+    """Return sums and counts of values by patient and class."""
+    patients = _codes([score.patient for score in scores])
+    classes = _codes([score.concept for score in scores])
+    sums = np.zeros((max(patients) + 1, max(classes) + 1))
+    counts = np.zeros_like(sums)
+    for score, patient, concept in zip(scores, patients, classes, strict=True):
+        sums[patient, concept] += score.value
+        counts[patient, concept] += 1
+    return sums, counts
+
+
+def _codes(values: Sequence[Hashable]) -> list[int]:
+    known: dict[Hashable, int] = {}
+    return [known.setdefault(value, len(known)) for value in values]

@@ -1,0 +1,93 @@
+"""The figures that a report gives, each a function of one row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from medprism.evaluation.protocols import (
+    ABSENT,
+    INTERACTIVE,
+    ONE_SHOT,
+    REFINE_IN_CONTEXT,
+    REFINE_SEMANTIC,
+    SEMANTIC,
+)
+from medprism.evaluation.results import ResultRow
+from medprism.metrics.interactive import dice_at, failure_rate, noc
+
+CAP: Final = 10
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of the rows of one protocol; `clicks` is what it needs to have been given."""
+
+    protocol: str
+    of: Callable[[ResultRow], float]
+    meaning: str
+    clicks: int = 0
+
+
+def _after(clicks: int) -> Callable[[ResultRow], float]:
+    return lambda row: dice_at(row.values, clicks)
+
+
+def _refined(clicks: int) -> Callable[[ResultRow], float]:
+    return lambda row: dice_at(row.values, clicks + 1)
+
+
+def _noc(target: float) -> Callable[[ResultRow], float]:
+    return lambda row: float(noc(row.values, target, CAP))
+
+
+def _failed(target: float) -> Callable[[ResultRow], float]:
+    return lambda row: failure_rate([row.values], target, CAP)
+
+
+MEASURES: Final[Mapping[str, Measure]] = {
+    "semantic": Measure(SEMANTIC, _after(1), "Dice by class"),
+    "one-shot": Measure(ONE_SHOT, _after(1), "Dice by one fixed reference"),
+    **{
+        f"clicks@{number}": Measure(
+            INTERACTIVE, _after(number), f"Dice after {number} clicks, nothing else", number
+        )
+        for number in (1, 3, 5, 10)
+    },
+    "NoC@90": Measure(INTERACTIVE, _noc(0.90), "clicks to Dice 0.90, at most 10", CAP),
+    "NoC@95": Measure(INTERACTIVE, _noc(0.95), "clicks to Dice 0.95, at most 10", CAP),
+    "failed@90": Measure(INTERACTIVE, _failed(0.90), "share below 0.90 after 10 clicks", CAP),
+    "failed@95": Measure(INTERACTIVE, _failed(0.95), "share below 0.95 after 10 clicks", CAP),
+    **{
+        f"semantic+{number}": Measure(
+            REFINE_SEMANTIC, _refined(number), f"Dice by class and {number} clicks", number
+        )
+        for number in (1, 3)
+    },
+    **{
+        f"one-shot+{number}": Measure(
+            REFINE_IN_CONTEXT, _refined(number), f"Dice by reference and {number} clicks", number
+        )
+        for number in (1, 3)
+    },
+    "found though absent": Measure(
+        ABSENT,
+        lambda row: float(row.overlap.mask > 0),
+        "share of slices without the class on which at least one pixel is found",
+    ),
+}
+
+HEADLINE: Final = ("semantic", "one-shot", "clicks@1", "clicks@3", "clicks@5")
+
+
+def rows_for(name: str, rows: Sequence[ResultRow], plan: Mapping[str, object]) -> list[ResultRow]:
+    """Return the rows that a measure is computed on; none where it was given too few clicks.
+
+    `plan` is that of the cell the rows come from.
+    """
+    measure = MEASURES[name]
+    allowed = plan.get("refine_clicks" if "+" in name else "clicks", 0)
+    if measure.clicks and not (isinstance(allowed, int) and allowed >= measure.clicks):
+        return []
+    return [row for row in rows if row.protocol == measure.protocol]

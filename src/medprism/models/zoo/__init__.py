@@ -1,0 +1,1 @@
+"""zoo: other people's architectures in small, for comparison with our own."""
