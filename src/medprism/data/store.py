@@ -9,7 +9,7 @@ in the name, so a store is replaced by writing new parts first and `store.json` 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,6 +149,15 @@ class SliceStore:
                 packed |= flat[first : first + entry.plane_bytes]
         bits = np.unpackbits(packed, count=height * width)
         return bits.reshape(height, width).view(np.bool_)
+
+    def only(self, datasets: Collection[str]) -> SliceStore:
+        """Return a view with the rows of some datasets, numbered anew."""
+        return SliceStore(
+            self.path,
+            {name: info for name, info in self.infos.items() if name in datasets},
+            tuple(row for row in self.rows if row.dataset in datasets),
+            {name: flat for name, flat in self._maps.items() if name in datasets},
+        )
 
     @cached_property
     def num_bytes(self) -> int:
