@@ -56,6 +56,11 @@ def load(name_or_path: str | Path, engine: str = "auto", threads: int | None = N
     )
 
 
+def shipped_path(preset: str) -> Path:
+    """Return where the package keeps the weights of a preset, if it ships them."""
+    return Path(str(files("medprism"))) / "weights" / f"{preset}.safetensors"
+
+
 def checkpoint_path(name_or_path: str | Path) -> Path:
     """Return the file of a preset's shipped weights, or the path itself.
 
@@ -64,7 +69,7 @@ def checkpoint_path(name_or_path: str | Path) -> Path:
     """
     name = str(name_or_path)
     if name in PRESETS:
-        shipped = Path(str(files("medprism"))) / "weights" / f"{name}.safetensors"
+        shipped = shipped_path(name)
         if not shipped.is_file():
             raise CheckpointError(
                 f"preset {name!r} ships no weights; train it with `medprism train {name}` and give "
