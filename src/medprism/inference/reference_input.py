@@ -19,12 +19,12 @@ def to_image(given: Given) -> Image:
     """Return an image from a path, an array or an `Image`; arrays are copied.
 
     Raises:
-        ImageReadError: none of these, or a file or array that holds no image.
+        ImageReadError: none of these, a file or array that holds no image, or one of single pixels.
     """
     if isinstance(given, Image):
-        return given
+        return _with_structure(given)
     if isinstance(given, str | Path):
-        return read_image(Path(given))
+        return _with_structure(read_image(Path(given)))
     try:
         array = np.asarray(given).copy()
     except (ValueError, TypeError, RuntimeError) as error:
@@ -33,7 +33,7 @@ def to_image(given: Given) -> Image:
         ) from error
     # Encodings are kept by the content's hash, so it must not change behind their back.
     array.flags.writeable = False
-    return Image.from_array(array)
+    return _with_structure(Image.from_array(array))
 
 
 def to_references(images: Given, masks: Given, label: str, author: str) -> tuple[Reference, ...]:
@@ -75,6 +75,15 @@ def to_reference(image: Given, mask: Given, label: str, author: str = "") -> Ref
         inside = np.asarray(read.from_stack(np.stack([planes[i] for i in sorted(planes)])))
     source = None if read.source is None else str(read.source)
     return Reference.from_pair(read, inside, Provenance(source=source, author=author))
+
+
+def _with_structure(image: Image) -> Image:
+    if image.geometry.shape[1:] == (1, 1):
+        raise ImageReadError(
+            f"{image.source or 'the image'} has 1 x 1 pixels, in which there is nothing to tell "
+            "apart; give one of at least two pixels"
+        )
+    return image
 
 
 def _from_file(path: Path, image: Image, label: str) -> Bool[np.ndarray, "..."]:

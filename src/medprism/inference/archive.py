@@ -1,0 +1,176 @@
+"""Segment one file, or a folder of files one after the other: a bad one does not stop the rest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from medprism.core.errors import (
+    CancelledError,
+    ImageReadError,
+    MedprismError,
+    PromptError,
+    WriteError,
+)
+from medprism.core.image import Image
+from medprism.core.progress import Progress, SilentProgress
+from medprism.inference.knowledge import Knowledge, ask, teach
+from medprism.inference.outputs import Outputs, suffix_of
+from medprism.inference.session import Session
+from medprism.inference.statistics import LabelStatistics, collect_statistics
+from medprism.io.reader import read_image
+from medprism.io.writer import default_mask_suffix
+
+IMAGE_SUFFIXES: Final = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"),
+    *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
+)
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One image that was segmented: where its mask is, what was found, and how long it took."""
+
+    image: Path
+    mask: Path
+    labels: tuple[LabelStatistics, ...]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class ArchiveReport:
+    """What became of a folder; `failed` pairs each file that was left out with the reason."""
+
+    segmented: tuple[Segmented, ...]
+    failed: tuple[tuple[Path, str], ...]
+
+
+def segment_file(
+    session: Session,
+    image: Path,
+    knowledge: Knowledge,
+    outputs: Outputs,
+    progress: Progress | None = None,
+) -> Segmented:
+    """Segment a file with everything that is known and write the outputs.
+
+    Raises:
+        MedprismError: the image, the knowledge or a path cannot be used; the message says how to
+            mend it, and no file is left half-written.
+    """
+    outputs.check(image)
+    opened = read_image(image)
+    teach(session, knowledge)
+    return _segment(session, opened, knowledge, outputs, progress)
+
+
+def segment_folder(
+    session: Session,
+    folder: Path,
+    knowledge: Knowledge,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    priority: tuple[str, ...] = (),
+) -> ArchiveReport:
+    """Segment every image file directly inside a folder; masks are named after the images.
+
+    Examples are encoded once. A file that cannot be segmented is reported and left out.
+
+    Raises:
+        ImageReadError: no image file, or two whose masks would share a name.
+        PromptError: clicks or boxes, which belong to one image.
+        WriteError: `out` is the folder itself, or cannot be written.
+        LabelError: an unknown class.
+    """
+    progress = progress or SilentProgress()
+    if knowledge.has_marks:
+        raise PromptError(
+            f"clicks and boxes belong to one image and {folder} is a folder of them; "
+            "segment the images one by one, or ask by class or references"
+        )
+    images = list_images(folder)
+    _make_folder(out, folder)
+    teach(session, knowledge)
+    done: list[Segmented] = []
+    failed: list[tuple[Path, str]] = []
+    for number, path in enumerate(images, start=1):
+        if progress.is_cancelled():
+            raise CancelledError(
+                f"stopped before {path.name}; the masks of the images before it are in {out}"
+            )
+        try:
+            image = read_image(path)
+            mask = out / f"{_stem(path)}{default_mask_suffix(image)}"
+            outputs = Outputs(mask=mask, priority=priority)
+            done.append(_segment(session, image, knowledge, outputs))
+        except WriteError:
+            raise
+        except MedprismError as error:
+            failed.append((path, str(error)))
+        progress.report(number, len(images), path.name)
+    return ArchiveReport(tuple(done), tuple(failed))
+
+
+def list_images(folder: Path) -> tuple[Path, ...]:
+    """Return the image files directly inside a folder, by their suffixes, sorted.
+
+    Raises:
+        ImageReadError: there is none, or two differ only in the suffix.
+    """
+    images = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and suffix_of(path, IMAGE_SUFFIXES) and not path.name.startswith(".")
+    )
+    if not images:
+        raise ImageReadError(
+            f"{folder} holds no image file ({', '.join(IMAGE_SUFFIXES)}); choose another folder, "
+            "or for a DICOM series name a mask file as output"
+        )
+    by_stem: dict[str, Path] = {}
+    for path in images:
+        former = by_stem.setdefault(_stem(path), path)
+        if former != path:
+            raise ImageReadError(
+                f"the masks of {former.name} and {path.name} in {folder} would share a name; "
+                "rename one of them"
+            )
+    return tuple(images)
+
+
+def _segment(
+    session: Session,
+    image: Image,
+    knowledge: Knowledge,
+    outputs: Outputs,
+    progress: Progress | None = None,
+) -> Segmented:
+    started = time.perf_counter()
+    session.set_image(image)
+    ask(session, knowledge, progress)
+    written = outputs.write(session)
+    milliseconds = 1000 * (time.perf_counter() - started)
+    source = image.source or Path()
+    return Segmented(source, outputs.mask, collect_statistics(session, written), milliseconds)
+
+
+def _make_folder(out: Path, folder: Path) -> None:
+    if out.resolve() == folder.resolve():
+        raise WriteError(
+            f"{out} is the folder of the images, whose files masks must not replace; "
+            "choose another output folder"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"cannot make the folder {out}: {error.strerror}; choose another one"
+        ) from error
+
+
+def _stem(path: Path) -> str:
+    suffix = suffix_of(path, IMAGE_SUFFIXES) or ""
+    return path.name[: len(path.name) - len(suffix)]
