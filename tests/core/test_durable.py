@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medprism.core.durable import read_json, write_bytes, write_durably, write_json
@@ -146,6 +146,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(
     payload=st.dictionaries(st.text().filter(lambda k: k not in ("format", "version")), json_values)
 )
@@ -155,6 +156,7 @@ def test_documents_come_back(tmp_path_factory: pytest.TempPathFactory, payload: 
     assert read_json(path, "log", 2) == {"format": "log", "version": 2, **payload}
 
 
+@settings(max_examples=30)
 @given(content=st.binary(max_size=60))
 def test_any_other_file_is_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

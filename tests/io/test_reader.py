@@ -24,6 +24,7 @@ from medprism.io.writer import MASK_WRITERS, write_mask
 from tests.io.phantoms import bundled, image_on, labels, oriented, write_series
 
 RNG = np.random.default_rng(10)
+DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 GREY = RNG.integers(0, 256, (13, 21), dtype=np.uint8)
 COLOUR = RNG.integers(0, 256, (13, 21, 3), dtype=np.uint8)
 VOLUME = RNG.integers(0, 900, (4, 6, 9)).astype(np.int16)
@@ -292,9 +293,28 @@ def test_many_damaged_files_are_an_image_or_one_sentence(
     check_bytes(tmp_path / file[0], file[1])
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=2, deadline=None, suppress_health_check=QUIET)
 @given(at=st.integers(1500, 4000), value=st.integers(0, 255))
 def test_damaged_jpeg_ls_is_an_image_or_one_sentence(tmp_path: Path, at: int, value: int) -> None:
     content = bytearray(bundled("MR_small_jpeg_ls_lossless.dcm").read_bytes())
     content[at] = value
     check_bytes(tmp_path / "a.dcm", bytes(content))
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real images are not beside the checkout")
+def test_real_images_and_their_masks_lie_on_one_grid() -> None:
+    volumes = sorted(DATA.glob("3d/*/volumes/*_seg.nii.gz"))[::20]
+    pictures = [path for folder in DATA.glob("2d/*/masks") for path in sorted(folder.iterdir())[:2]]
+    for mask_path in volumes:
+        image = read_image(mask_path.with_name(mask_path.name.replace("_seg", "_img")))
+        mask = read_mask(mask_path, image)
+        assert mask.array.shape == image.shape
+        assert mask.array.any()
+    for mask_path in pictures:
+        found = sorted((mask_path.parents[1] / "images").glob(f"{mask_path.stem}.*"))
+        image = read_image(found[0])
+        assert image.is_planar
+        assert read_mask(mask_path, image).array.shape == image.shape
+    assert len(volumes) > 3
+    assert len(pictures) > 100

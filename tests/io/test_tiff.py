@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 
@@ -229,3 +230,31 @@ def test_a_volume_that_ends_early_is_refused_wherever_it_ends(
     path.write_bytes(content[: last.offset + 4])
     with pytest.raises(ImageReadError, match="truncated"):
         read_tiff(path)
+
+
+def shallow(numbers: np.ndarray, bits: int) -> bytes:
+    """Encode grey of 2 or 4 bits by hand, since neither library writes it."""
+    rows = []
+    for row in numbers:
+        text = "".join(f"{int(value):0{bits}b}" for value in row)
+        text += "0" * (-len(text) % 8)
+        rows.append(bytes(int(text[at : at + 8], 2) for at in range(0, len(text), 8)))
+    pixels = b"".join(rows)
+    height, width = numbers.shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: height}
+    tags[279] = len(pixels)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_shallow_grey_is_brightness_as_an_image_and_numbers_as_a_mask(
+    tmp_path: Path, bits: int
+) -> None:
+    numbers = GREY & (2**bits - 1)
+    path = tmp_path / "s.tif"
+    path.write_bytes(shallow(numbers, bits))
+    np.testing.assert_array_equal(read_tiff_mask(path).array, numbers)
+    shown = read_tiff(path).voxels[0, ..., 0]
+    np.testing.assert_array_equal(shown, numbers * (255 // (2**bits - 1)))

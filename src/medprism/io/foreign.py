@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from medprism.core.errors import ImageReadError, MedprismError
+from medprism.core.errors import ImageReadError
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +59,6 @@ def decoding(kind: str, *failures: type[Exception]) -> Iterator[None]:
         warnings.simplefilter("always")
         try:
             yield
-        except MedprismError:
-            raise
         except damage as error:
             raise ImageReadError(
                 f"cannot be read as {kind} ({first_line(error)}); "
