@@ -96,7 +96,10 @@ class KPrismConfig:
     """Everything that shapes K-Prism's parameters.
 
     `num_concepts` rows of the class table, each with `class_queries` queries; `context_queries`
-    queries pooled from references, the first half foreground.
+    queries pooled from references, the first half foreground. `normalise_keys` brings the features
+    that are compared between images to unit power: without it those of the small encoders grow
+    until the readout's softmax picks one position, which passes no gradient and matches at random.
+    The paper compares them as they are.
     """
 
     image_encoder: EncoderConfig
@@ -107,6 +110,7 @@ class KPrismConfig:
     class_queries: int = 2
     context_queries: int = 6
     click_hidden: int = 128
+    normalise_keys: bool = False
 
     def __post_init__(self) -> None:
         _check_counts(
@@ -151,6 +155,7 @@ class KPrismConfig:
                 class_queries=payload["class_queries"],
                 context_queries=payload["context_queries"],
                 click_hidden=payload["click_hidden"],
+                normalise_keys=payload["normalise_keys"],
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"K-Prism settings are incomplete or unknown: {error}") from error
@@ -190,6 +195,7 @@ def kprism_compact(num_concepts: int) -> KPrismConfig:
             fine_hidden=24,
         ),
         num_concepts=num_concepts,
+        normalise_keys=True,
     )
 
 
@@ -213,6 +219,7 @@ def kprism_nano(num_concepts: int) -> KPrismConfig:
         ),
         num_concepts=num_concepts,
         click_hidden=32,
+        normalise_keys=True,
     )
 
 

@@ -117,6 +117,12 @@ def pooled_summary(references: ReferenceFeatures) -> Float[Tensor, "requests sca
     return pooled
 
 
+def unit_power(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
+    """Scale vectors along `dim` so that their mean square is 1; zeros stay zeros."""
+    power = x.float().square().mean(dim, keepdim=True)
+    return x * (power + EMPTY_WEIGHT).rsqrt().to(x.dtype)
+
+
 def read_references(
     query: Float[Tensor, "requests channels height width"], references: ReferenceFeatures
 ) -> Float[Tensor, "requests channels height width"]:

@@ -20,6 +20,7 @@ from medprism.models.kprism.knowledge import (
     Sparse,
     pooled_summary,
     read_references,
+    unit_power,
 )
 from medprism.models.segmenter import Accepts, Decoded, Features, Prompts, ReferenceFeatures
 
@@ -108,6 +109,8 @@ class KPrism(nn.Module):
         flat_image = rearrange(image, "r n c h w -> (r n) c h w")
         flat_mask = rearrange(mask, "r n h w -> (r n) h w")
         keys = self.image_encoder(flat_image)[-1]
+        if self.config.normalise_keys:
+            keys = unit_power(keys, dim=1)
         maps = self.mask_encoder(torch.cat([flat_image, flat_mask[:, None]], dim=1))
         sums, totals = self.summary((maps[-1], maps[-2], maps[-3]), flat_mask)
         real = rearrange(valid, "r n -> (r n)").to(sums.dtype)
@@ -127,6 +130,8 @@ class KPrism(nn.Module):
         canvas = (features.maps[0].shape[-2] * 2, features.maps[0].shape[-1] * 2)
         coarse = features.maps[-1]
         if prompts.references is not None:
+            if self.config.normalise_keys:
+                coarse = unit_power(coarse, dim=1)
             coarse = read_references(coarse, prompts.references).to(coarse.dtype)
         by_stride = {4: features.maps[-3], 8: features.maps[-2], 16: coarse}
         pixels = {s: self.project[str(s)](by_stride[s]) for s in STRIDES}
