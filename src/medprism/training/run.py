@@ -1,0 +1,289 @@
+"""A training run as a folder: what it was started with, its state, its figures, its checkpoints.
+
+run.json              recipe, steps, class table, store: fixed when the run starts
+state.safetensors     where it stands; `train` resumes from it bit for bit
+log.jsonl             figures; tensorboard/ holds the same as curves
+best.safetensors      the checkpoint with the best score on `val`
+last.safetensors      the checkpoint of the last step
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from medprism.core.concepts import ConceptTable
+from medprism.core.errors import ConfigError, StoreError, WriteError
+from medprism.core.progress import Progress
+from medprism.data.diet import choose_diet
+from medprism.data.episode import EpisodeConfig, EpisodeSampler
+from medprism.data.store import SliceStore, read_manifest
+from medprism.models.catalog import PRESETS
+from medprism.models.checkpoint import Checkpoint, load_checkpoint
+from medprism.models.kprism.config import KPrismConfig
+from medprism.models.kprism.model import KPrism
+from medprism.training.initial import begin_with
+from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
+from medprism.training.recipes import RECIPES
+from medprism.training.run_record import RUN_FILE, RunRecord
+from medprism.training.shipping import make_info, write_checkpoint
+from medprism.training.state import Position, average_of, read_average
+from medprism.training.timing import steps_within, time_steps
+
+BEST: Final = "best.safetensors"
+LAST: Final = "last.safetensors"
+
+VALIDATIONS: Final = 10
+SAVE_SECONDS: Final = 60.0
+SAVE_STEPS: Final = 100
+
+# store, class table, long side, model settings -> the function that training validates with
+MakeValidate = Callable[[SliceStore, ConceptTable, int, KPrismConfig], Validate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrder:
+    """How a run is to be started: `steps` or `minutes`, one of the two.
+
+    `licences` limits the training sets by kind (see `data.licence`); `start` is a checkpoint to
+    begin with. `synthetic` and `task_change` are shares of images (see `EpisodeConfig`).
+    """
+
+    recipe: str
+    store: Path
+    steps: int | None = None
+    minutes: float | None = None
+    licences: tuple[str, ...] = ()
+    start: Path | None = None
+    synthetic: float = 0.0
+    task_change: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise ConfigError(f"no recipe {self.recipe!r}; there is {', '.join(RECIPES)}")
+        if (self.steps is None) == (self.minutes is None):
+            raise ConfigError("give the length of the run either in steps or in minutes")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ConfigError(f"minutes must be above 0, got {self.minutes}")
+
+
+class Run:
+    """A run folder that can be trained on: started anew, or gone on with."""
+
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.folder = folder
+        self.record = record
+        store = SliceStore.open(record.store)
+        if _parts(record.store, record.sets) != record.parts:
+            raise StoreError(
+                f"the store {record.store} has changed since the run {folder} was started, so it "
+                "cannot go on with the same batches; start a new run"
+            )
+        self.store = store.only(record.sets)
+        self.sampler = EpisodeSampler(
+            self.store,
+            record.concepts,
+            "train",
+            EpisodeConfig(synthetic=record.synthetic, task_change=record.task_change),
+            partial=record.partial,
+        )
+
+    @classmethod
+    def start(cls, folder: Path, order: RunOrder, make_validate: MakeValidate | None) -> Run:
+        """Lay a run folder out; minutes become steps here, once, by timing the first ones.
+
+        Raises:
+            ConfigError: the folder holds a run already, or too few minutes.
+            StoreError: the store has no training set, or none with these licences.
+            CheckpointError: the checkpoint to start with is of another preset.
+        """
+        refuse_used(folder)
+        _make_folder(folder)
+        checkpoint = None if order.start is None else load_checkpoint(order.start)
+        store = order.store.resolve()
+        diet = choose_diet(
+            SliceStore.open(store),
+            order.licences,
+            None if checkpoint is None else checkpoint.info.concepts,
+        )
+        sets = tuple(info.name for info in diet.infos)
+        record = RunRecord(
+            recipe=order.recipe,
+            config=RECIPES[order.recipe](1 if order.steps is None else order.steps),
+            schedule=Schedule(),
+            concepts=diet.concepts,
+            partial=diet.partial,
+            sets=sets,
+            store=store,
+            parts=_parts(store, sets),
+            synthetic=order.synthetic,
+            task_change=order.task_change,
+            start=None if order.start is None else str(order.start.resolve()),
+            timing={},
+        )
+        run = cls(folder, record)
+        _build(record, checkpoint)
+        run.record = run._scheduled(order, make_validate)
+        run.record.save(folder)
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path) -> Run:
+        """Open a run folder to go on with it.
+
+        Raises:
+            FormatVersionError: there is no run, or it is damaged or of a newer version.
+            StoreError: its store is gone or has changed.
+        """
+        return cls(folder, RunRecord.load(folder))
+
+    def validator(self, make_validate: MakeValidate | None) -> Validate | None:
+        """Return the function that validates this run; None where it has no `val` slices."""
+        if make_validate is None or not any(row.split == "val" for row in self.store.rows):
+            return None
+        preset = PRESETS[self.record.config.preset]
+        concepts = self.record.concepts
+        return make_validate(self.store, concepts, preset.long_side, preset.config(len(concepts)))
+
+    def train(self, validate: Validate | None, log: Log, progress: Progress) -> Position:
+        """Train until the last step or until the progress is cancelled.
+
+        Writes the best checkpoint whenever the score on `val` rises, and the last one at the end.
+
+        Raises:
+            InternalError: the loss is not finite.
+            WriteError: no space; the files on disk stay as they were.
+        """
+        path = self.record.start
+        checkpoint = None if path is None else load_checkpoint(Path(path))
+        keeper = _Keeper(self, log, progress)
+        position = train(
+            _build(self.record, checkpoint),
+            self.sampler,
+            self.record.config,
+            self.folder,
+            schedule=self.record.schedule,
+            validate=validate,
+            on_best=keeper.keep_best,
+            log=keeper,
+            progress=progress,
+        )
+        if position.step:
+            weights = read_average(self.folder / STATE_FILE)
+            self.ship(LAST, position, weights, {})
+        return position
+
+    def ship(
+        self,
+        name: str,
+        position: Position,
+        weights: dict[str, Tensor],
+        metrics: dict[str, Any],
+    ) -> Path:
+        """Write a checkpoint of this run into its folder and return its path."""
+        infos = self.store.infos.values()
+        info = make_info(self.record.config, self.record.concepts, infos, position, metrics=metrics)
+        write_checkpoint(self.folder / name, info, weights)
+        return self.folder / name
+
+    def _scheduled(self, order: RunOrder, make_validate: MakeValidate | None) -> RunRecord:
+        """Return the record with its length in steps, and how often it saves and validates."""
+        steps, save_every = self.record.config.steps, SAVE_STEPS
+        timing: dict[str, Any] = {}
+        if order.minutes is not None:
+            steps, timing = self._time(order.minutes, make_validate)
+            save_every = max(1, round(SAVE_SECONDS / max(timing["seconds_per_step"])))
+        schedule = Schedule(
+            save_every=save_every,
+            validate_every=max(1, steps // VALIDATIONS),
+            log_every=max(1, min(20, steps // VALIDATIONS)),
+        )
+        config = RECIPES[order.recipe](steps)
+        return replace(self.record, config=config, schedule=schedule, timing=timing)
+
+    def _time(
+        self, minutes: float, make_validate: MakeValidate | None
+    ) -> tuple[int, dict[str, Any]]:
+        record = self.record
+        timing = time_steps(
+            lambda: _build(record, None), self.sampler, RECIPES[record.recipe](1000), minutes
+        )
+        validate = self.validator(make_validate)
+        started = time.monotonic()
+        if validate is not None:
+            validate(average_of(_build(record, None)))
+        one_validation = time.monotonic() - started
+        steps = steps_within(record.config, timing, minutes, (VALIDATIONS + 2) * one_validation)
+        described = {
+            "minutes": minutes,
+            "seconds_per_step": list(timing.seconds_per_step),
+            "seconds_timing": timing.seconds_spent,
+            "seconds_per_validation": one_validation,
+        }
+        return steps, described
+
+
+@dataclass
+class _Keeper:
+    """Notes which step the loop is at, and writes the best checkpoint when it is told to."""
+
+    run: Run
+    log: Log
+    progress: Progress
+    step: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Pass figures on."""
+        self.step = step
+        self.log.scalars(step, values)
+
+    def keep_best(self, weights: dict[str, Tensor], figures: dict[str, float]) -> None:
+        """Write the checkpoint of the step that was logged last."""
+        position = Position(self.step, time.monotonic() - self.started, figures["score"])
+        self.run.ship(BEST, position, weights, {"val": figures})
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse to start a run where there is one.
+
+    Raises:
+        ConfigError: the folder holds a run already.
+    """
+    if (folder / RUN_FILE).exists() or (folder / STATE_FILE).exists():
+        raise ConfigError(
+            f"{folder} holds a run already; go on with it (--resume), or choose another folder"
+        )
+
+
+def _build(record: RunRecord, checkpoint: Checkpoint | None) -> KPrism:
+    """Return the model a run begins with; the same seed gives the same weights."""
+    preset = PRESETS[record.config.preset]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(record.config.seed)
+        model = KPrism(preset.config(len(record.concepts)))
+    if checkpoint is not None:
+        begin_with(model, checkpoint)
+    return model
+
+
+def _parts(store: Path, sets: tuple[str, ...]) -> dict[str, str]:
+    """Return what names the content of each set in a store."""
+    manifest = read_manifest(store) or {"datasets": {}}
+    entries = manifest["datasets"]
+    return {name: str(entries[name]["part"]) for name in sets if name in entries}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"cannot make the run folder {folder}: {error.strerror}; choose another one"
+        ) from error

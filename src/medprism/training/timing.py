@@ -1,0 +1,126 @@
+"""Minutes into steps: the first steps of every stage are timed once, before the run begins."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from medprism.core.errors import ConfigError
+from medprism.models.kprism.model import KPrism
+from medprism.training.batches import DrawsEpisodes
+from medprism.training.config import StageConfig, TrainConfig
+from medprism.training.loop import Schedule, train
+
+WARM_UP: Final = 2
+# The cost of a step depends on its rounds, so that few of them say little.
+FEWEST: Final = 6
+# The share of the minutes that timing one stage may take, once it has timed the fewest steps.
+SHARE: Final = 0.02
+# Room for saving, logging and a machine that slows down.
+MARGIN: Final = 0.97
+
+NEVER: Final = 10**9
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was timed: seconds a step of each stage, and seconds that timing took."""
+
+    seconds_per_step: tuple[float, ...]
+    seconds_spent: float
+
+
+class _Stopwatch:
+    """A `Progress` that notes when steps end and stops when enough of them did."""
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._ends: list[float] = []
+
+    def report(self, done: int, total: int, message: str = "") -> None:
+        """Note the end of a step."""
+        self._ends.append(time.monotonic())
+
+    def is_cancelled(self) -> bool:
+        """Return True once enough steps were timed; the step at hand is the last one."""
+        timed = len(self._ends) - WARM_UP
+        return timed >= FEWEST and self._ends[-1] - self._ends[WARM_UP - 1] >= self._budget
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean over the steps after warm-up; the last one also saved its state and is left out."""
+        ends = self._ends[:-1]
+        return (ends[-1] - ends[WARM_UP - 1]) / (len(ends) - WARM_UP)
+
+
+class _NoLog:
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Forget the figures."""
+
+
+def time_steps(
+    build: Callable[[], KPrism], sampler: DrawsEpisodes, config: TrainConfig, minutes: float
+) -> Timing:
+    """Time steps of every stage on a model that is thrown away.
+
+    The real loop runs, with the same batches as the run's first ones; `minutes` bounds how long.
+    """
+    started = time.monotonic()
+    seconds = []
+    for stage in config.stages:
+        watch = _Stopwatch(SHARE * minutes * 60)
+        alone = replace(config, stages=(_whole(stage),), steps=NEVER)
+        with TemporaryDirectory() as folder:
+            train(
+                build(),
+                sampler,
+                alone,
+                Path(folder),
+                schedule=Schedule(save_every=NEVER, log_every=NEVER),
+                validate=None,
+                on_best=None,
+                log=_NoLog(),
+                progress=watch,
+            )
+        seconds.append(watch.seconds_per_step)
+    return Timing(tuple(seconds), time.monotonic() - started)
+
+
+def steps_within(
+    config: TrainConfig, timing: Timing, minutes: float, seconds_beside: float = 0.0
+) -> int:
+    """Return how many steps of a recipe fit into minutes, what was spent already included.
+
+    `seconds_beside` are needed for other things than steps, such as validation.
+
+    Raises:
+        ConfigError: not even one step fits.
+
+    >>> stages = (StageConfig(size=64, share=0.5, requests=8), StageConfig(size=96, share=0.5,
+    ...     requests=8))
+    >>> config = TrainConfig(preset="kprism-nano", steps=1, stages=stages)
+    >>> steps_within(config, Timing((0.1, 0.3), 20.0), 2.0)
+    485
+    """
+    mean = sum(
+        stage.share * seconds
+        for stage, seconds in zip(config.stages, timing.seconds_per_step, strict=True)
+    )
+    left = minutes * 60 - timing.seconds_spent - seconds_beside
+    steps = math.floor(MARGIN * left / mean + 1e-9)
+    if steps < 1:
+        needed = (timing.seconds_spent + seconds_beside + mean) / 60
+        raise ConfigError(
+            f"{minutes:g} minutes are too few: timing, validation and one step take {needed:.1f}; "
+            "give more minutes, or steps"
+        )
+    return steps
+
+
+def _whole(stage: StageConfig) -> StageConfig:
+    return replace(stage, share=1.0)
