@@ -1,0 +1,61 @@
+"""`medprism predict`: segment an image, or a folder of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    image: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IMAGE", help="An image, a folder of images, or the folder of a DICOM series."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="MASK", help="Mask file; a folder for a folder.")
+    ],
+    classes: Annotated[str, typer.Option(help="Classes the model knows: polyp,liver.")] = "",
+    references: Annotated[
+        Path | None, typer.Option(help="Folder of finished examples (images/ and masks/).")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="What references, clicks and boxes are about.")
+    ] = None,
+    click: Annotated[
+        list[str] | None,
+        typer.Option(help="A click row,col,+ or slice,row,col,- (again for more)."),
+    ] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(help="A box top,left,bottom,right (slice in front).")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Preset, or path of a checkpoint.")] = "kprism-compact",
+    priority: Annotated[str, typer.Option(help="Labels that win where masks overlap.")] = "",
+    statistics: Annotated[Path | None, typer.Option(help="CSV of sizes and presence.")] = None,
+    probability: Annotated[Path | None, typer.Option(help="Probability map (.nii.gz).")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="Picture of image and mask (.png).")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Segment by class, by references and by clicks, in any combination."""
+    from medprism.apps.cli.prediction import Wish, carry_out
+
+    wish = Wish(
+        image=image,
+        out=out,
+        classes=classes,
+        references=references,
+        label=label,
+        clicks=tuple(click or ()),
+        boxes=tuple(box or ()),
+        model=model,
+        priority=priority,
+        statistics=statistics,
+        probability=probability,
+        overlay=overlay,
+        threads=threads,
+    )
+    raise typer.Exit(carry_out(wish, as_json=as_json))

@@ -1,0 +1,146 @@
+"""What `medprism predict` does once its arguments are read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
+
+from medprism.apps.cli.click_argument import parse_box, parse_click
+from medprism.apps.cli.listing import split_list
+from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.reference_folder import open_references
+from medprism.core.errors import MedprismError, WriteError
+from medprism.engines.loading import load
+from medprism.inference.archive import ArchiveReport, Segmented, segment_file, segment_folder
+from medprism.inference.knowledge import Knowledge
+from medprism.inference.outputs import Outputs, suffix_of
+from medprism.inference.session import Session
+from medprism.inference.statistics import write_statistics
+from medprism.io.writer import MASK_WRITERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """The arguments of `medprism predict`, as typed."""
+
+    image: Path
+    out: Path
+    classes: str
+    references: Path | None
+    label: str | None
+    clicks: tuple[str, ...]
+    boxes: tuple[str, ...]
+    model: str
+    priority: str
+    statistics: Path | None
+    probability: Path | None
+    overlay: Path | None
+    threads: int | None
+
+
+def carry_out(wish: Wish, *, as_json: bool) -> int:
+    """Segment and print what was found; return 2 if a file of a folder was left out."""
+    knowledge = _knowledge(wish)
+    _check_statistics(wish.statistics)
+    session = Session(load(wish.model, threads=wish.threads))
+    # A folder with a mask file as output is the one volume of a DICOM series.
+    if wish.image.is_dir() and suffix_of(wish.out, tuple(MASK_WRITERS)) is None:
+        report = _folder(session, wish, knowledge)
+    else:
+        report = ArchiveReport((_file(session, wish, knowledge),), ())
+    if wish.statistics is not None:
+        rows = [row for one in report.segmented for row in one.labels]
+        write_statistics(wish.statistics, rows)
+    typer.echo(_as_json(report) if as_json else "\n".join(_lines(report)))
+    for path, reason in report.failed:
+        print(f"left out {path.name}: {reason}", file=sys.stderr)
+    return MedprismError.exit_status if report.failed else 0
+
+
+def _knowledge(wish: Wish) -> Knowledge:
+    classes = split_list(wish.classes, "--classes") if wish.classes else ()
+    label = wish.label
+    folder = None
+    if wish.references is not None:
+        named = label or (classes[0] if len(classes) == 1 else None)
+        folder = open_references(wish.references, named)
+        label = folder.label
+        if folder.left_out:
+            taken = len(folder.examples)
+            print(f"taking {taken} of {taken + folder.left_out} references", file=sys.stderr)
+    return Knowledge(
+        classes=classes,
+        examples=() if folder is None else folder.examples,
+        boxes=tuple(parse_box(text) for text in wish.boxes),
+        clicks=tuple(parse_click(text) for text in wish.clicks),
+        label=label,
+    )
+
+
+def _file(session: Session, wish: Wish, knowledge: Knowledge) -> Segmented:
+    outputs = Outputs(
+        mask=wish.out,
+        probability=wish.probability,
+        overlay=wish.overlay,
+        priority=_priority(wish),
+    )
+    with progress_bar("segmenting") as bar:
+        return segment_file(session, wish.image, knowledge, outputs, bar)
+
+
+def _folder(session: Session, wish: Wish, knowledge: Knowledge) -> ArchiveReport:
+    if wish.probability is not None or wish.overlay is not None:
+        raise WriteError(
+            "--probability and --overlay are files of one image; leave them out for a folder"
+        )
+    with progress_bar("segmenting") as bar:
+        return segment_folder(
+            session, wish.image, knowledge, wish.out, bar, priority=_priority(wish)
+        )
+
+
+def _priority(wish: Wish) -> tuple[str, ...]:
+    return split_list(wish.priority, "--priority") if wish.priority else ()
+
+
+def _check_statistics(path: Path | None) -> None:
+    if path is not None and not path.absolute().parent.is_dir():
+        raise WriteError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+
+
+def _as_json(report: ArchiveReport) -> str:
+    return json.dumps(
+        {
+            "segmented": [
+                {
+                    "image": str(one.image),
+                    "mask": str(one.mask),
+                    "milliseconds": round(one.milliseconds, 1),
+                    "labels": [asdict(row) for row in one.labels],
+                }
+                for one in report.segmented
+            ],
+            "failed": [{"image": str(path), "reason": reason} for path, reason in report.failed],
+        },
+        indent=1,
+    )
+
+
+def _lines(report: ArchiveReport) -> list[str]:
+    lines = []
+    for one in report.segmented:
+        lines.append(f"{one.image} -> {one.mask} ({one.milliseconds:.0f} ms)")
+        for row in one.labels:
+            size = (
+                f"{row.volume_ml:.2f} ml"
+                if row.volume_ml is not None
+                else (f"{row.area:.1f} {row.unit}2")
+            )
+            lines.append(f"  {row.label}: {size}, presence {row.presence:.2f}")
+    if report.failed:
+        lines.append(f"{len(report.segmented)} segmented, {len(report.failed)} left out")
+    return lines

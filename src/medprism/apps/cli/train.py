@@ -1,0 +1,53 @@
+"""`medprism train`: learn from datasets, or go on with a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A recipe: kprism-compact, ...")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Dataset folder, or a folder of them (again for more)."),
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="A prepared store in place of --data.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="How long; turned into steps once, by timing.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="How long, in steps.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
+    licences: Annotated[
+        str, typer.Option(help="Only sets of these kinds: yes, non-commercial, unclear, ...")
+    ] = "",
+    init: Annotated[Path | None, typer.Option(help="Checkpoint to begin with.")] = None,
+    synthetic: Annotated[
+        float, typer.Option(help="Share of images with made-up regions as targets (0 to 1).")
+    ] = 0.0,
+    task_change: Annotated[
+        float, typer.Option(help="Share of images changed in common with their references.")
+    ] = 0.0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Train a preset. Ctrl-C stops after the step at hand; --resume goes on bit for bit."""
+    from medprism.apps.cli.training import TrainWish, carry_out
+
+    wish = TrainWish(
+        recipe=preset,
+        out=out,
+        data=tuple(data or ()),
+        store=store,
+        minutes=minutes,
+        steps=steps,
+        resume=resume,
+        licences=licences,
+        init=init,
+        synthetic=synthetic,
+        task_change=task_change,
+        threads=threads,
+    )
+    raise typer.Exit(carry_out(wish))

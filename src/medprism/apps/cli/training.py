@@ -1,0 +1,162 @@
+"""What `medprism train` does once its arguments are read."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import torch
+import typer
+from torch import Tensor
+
+from medprism.apps.cli.interrupt import stop_on_interrupt
+from medprism.apps.cli.listing import split_list
+from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.cli.training_bar import TrainingBar
+from medprism.core.concepts import ConceptTable
+from medprism.core.errors import ConfigError
+from medprism.data.datasets.discovery import find_datasets
+from medprism.data.licence import KINDS
+from medprism.data.preparation import PrepareConfig, prepare
+from medprism.data.store import SliceStore
+from medprism.evaluation.sample_overlays import make_sample_overlays
+from medprism.evaluation.validation import make_validate
+from medprism.models.kprism.config import KPrismConfig
+from medprism.training.figures import Together, open_logs
+from medprism.training.loop import Validate
+from medprism.training.run import BEST, LAST, Run, RunOrder, refuse_used
+from medprism.training.state import Position
+
+STOPPED: Final = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainWish:
+    """The arguments of `medprism train`, as typed."""
+
+    recipe: str
+    out: Path
+    data: tuple[Path, ...]
+    store: Path | None
+    minutes: float | None
+    steps: int | None
+    resume: bool
+    licences: str
+    init: Path | None
+    synthetic: float
+    task_change: float
+    threads: int | None
+
+
+def carry_out(wish: TrainWish) -> int:
+    """Train and say where the checkpoints are; return 130 if stopped before the last step."""
+    if wish.threads is not None:
+        if wish.threads < 1:
+            raise ConfigError(f"--threads must be at least 1, got {wish.threads}")
+        torch.set_num_threads(wish.threads)
+    album = _Album()
+    run = _resume(wish) if wish.resume else _start(wish, album)
+    validate = run.validator(album.make_validate)
+    if validate is None:
+        print("no val slices: the best checkpoint cannot be chosen", file=sys.stderr)
+    with stop_on_interrupt() as stop, TrainingBar(run.record.config, stop) as bar:
+        logs = album.logs = open_logs(run.folder, bar)
+        position = run.train(validate, logs, bar)
+    return _say(run, position, run.record.config.steps)
+
+
+def _start(wish: TrainWish, album: _Album) -> Run:
+    refuse_used(wish.out)
+    order = RunOrder(
+        recipe=wish.recipe,
+        store=_store(wish),
+        steps=wish.steps,
+        minutes=wish.minutes,
+        licences=split_list(wish.licences, "--licences", KINDS) if wish.licences else (),
+        start=wish.init,
+        synthetic=wish.synthetic,
+        task_change=wish.task_change,
+    )
+    if wish.minutes is not None:
+        print("timing the first steps", file=sys.stderr)
+    return Run.start(wish.out, order, album.make_validate)
+
+
+def _store(wish: TrainWish) -> Path:
+    if (wish.store is None) == (not wish.data):
+        raise ConfigError(
+            "give either --data with dataset folders or --store with a prepared store"
+        )
+    if wish.store is not None:
+        return wish.store
+    store = wish.out / "store"
+    with progress_bar("preparing") as bar:
+        report = prepare(find_datasets(wish.data), store, PrepareConfig(), bar)
+    print("\n".join(report.lines()), file=sys.stderr)
+    return store
+
+
+def _resume(wish: TrainWish) -> Run:
+    given = {
+        "--data": wish.data,
+        "--store": wish.store,
+        "--minutes": wish.minutes,
+        "--steps": wish.steps,
+        "--licences": wish.licences,
+        "--init": wish.init,
+        "--synthetic": wish.synthetic,
+        "--task-change": wish.task_change,
+    }
+    extra = [name for name, value in given.items() if value]
+    if extra:
+        raise ConfigError(
+            f"{', '.join(extra)} was fixed when the run {wish.out} was started; "
+            "leave it out with --resume, or start a new run"
+        )
+    run = Run.resume(wish.out)
+    if run.record.recipe != wish.recipe:
+        raise ConfigError(
+            f"the run {wish.out} is of {run.record.recipe}, not {wish.recipe}; "
+            f"go on with `medprism train {run.record.recipe} --out {wish.out} --resume`"
+        )
+    return run
+
+
+@dataclass
+class _Album:
+    """Validation that also draws samples, where TensorBoard is there to show them."""
+
+    logs: Together | None = None
+
+    def make_validate(
+        self, store: SliceStore, concepts: ConceptTable, long_side: int, config: KPrismConfig
+    ) -> Validate:
+        """Return the function that training validates with."""
+        validate = make_validate(store, concepts, long_side, config)
+        if find_spec("tensorboard") is None:
+            return validate
+        draw = make_sample_overlays(store, concepts, long_side, config)
+
+        def validate_and_draw(weights: dict[str, Tensor]) -> dict[str, float]:
+            pictures = draw(weights)
+            if self.logs is not None:
+                self.logs.pictures(pictures)
+            return validate(weights)
+
+        return validate_and_draw
+
+
+def _say(run: Run, position: Position, total: int) -> int:
+    score = "" if position.best is None else f", best score {position.best:.3f} on val"
+    typer.echo(f"{run.folder}: {position.step} of {total} steps{score}")
+    for name in (BEST, LAST):
+        if (run.folder / name).exists():
+            typer.echo(f"  {run.folder / name}")
+    if position.step >= total:
+        return 0
+    command = f"medprism train {run.record.recipe} --out {run.folder} --resume"
+    print(f"stopped; go on with: {command}", file=sys.stderr)
+    return STOPPED

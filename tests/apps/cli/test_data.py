@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from medprism.data.store import SliceStore
+from tests.apps.conftest import Command
+from tests.data.phantoms import write_dataset
+
+
+def test_folders_become_a_store_and_unchanged_ones_are_left_alone(
+    medprism: Command, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        write_dataset(tmp_path / "sets" / name, num_patients=2)
+    first = medprism("data", "prepare", tmp_path / "sets", "--store", tmp_path / "store")
+    assert first.status == 0
+    assert "2 datasets, 12 slices" in first.out
+    assert len(SliceStore.open(tmp_path / "store")) == 12
+    again = medprism("data", "prepare", tmp_path / "sets", "--store", tmp_path / "store", "--json")
+    assert [one["was_prepared"] for one in again.json()["datasets"]] == [False, False]
+
+
+def test_sets_are_chosen_by_role_and_licence(medprism: Command, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "free", num_patients=2)
+    write_dataset(tmp_path / "closed", num_patients=2, redistributable="unclear")
+    write_dataset(tmp_path / "outside", num_patients=2, role="external")
+    folders = [tmp_path / name for name in ("free", "closed", "outside")]
+    options = ("--store", tmp_path / "store", "--roles", "train", "--only-redistributable")
+    assert medprism("data", "prepare", *folders, *options).status == 0
+    assert list(SliceStore.open(tmp_path / "store").infos) == ["free"]
+
+
+def test_mistakes_are_one_sentence(medprism: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    store = ("--store", tmp_path / "store")
+    for arguments, said in (
+        ((tmp_path / "empty",), "is no dataset and holds none"),
+        ((tmp_path / "empty", "--roles", "exam"), "--roles has no 'exam'"),
+        ((tmp_path / "empty", "--long-side", "100"), "long side 100"),
+        ((tmp_path / "empty", "--workers", "9"), "9 workers"),
+    ):
+        ended = medprism("data", "prepare", *arguments, *store)
+        assert ended.status == 2
+        assert said in ended.err
+        assert len(ended.err.splitlines()) == 1
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from medprism.apps.cli.training_bar import TrainingBar
+from medprism.models.checkpoint import load_checkpoint
+from medprism.training.run_record import RunRecord
+from tests.apps.conftest import Command
+from tests.evaluation.phantoms import write_scenes
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with one set of three structures."""
+    root = tmp_path_factory.mktemp("data")
+    write_scenes(root / "scenes", cases={"train": ["a", "b", "c"], "val": ["d"], "test": ["e"]})
+    return root
+
+
+def test_a_run_from_folders_to_a_checkpoint_that_segments(
+    medprism: Command, data: Path, picture: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ended = medprism("train", "kprism-nano", "--data", data, "--out", run, "--steps", "4")
+    assert ended.status == 0, ended.err
+    assert f"{run}: 4 of 4 steps, best score 0." in ended.out
+    assert str(run / "best.safetensors") in ended.out
+    assert (run / "store" / "store.json").exists()
+    figures = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert any("val/score" in line for line in figures)
+    predicted = medprism(
+        *("predict", picture, "-o", tmp_path / "m.png", "--classes", "liver"),
+        *("--model", run / "best.safetensors"),
+    )
+    assert predicted.status == 0, predicted.err
+    again = medprism("train", "kprism-nano", "--data", data, "--out", run, "--steps", "4")
+    assert again.status == 2
+    assert "holds a run already" in again.err
+
+
+def test_ctrl_c_stops_at_the_next_step_and_says_how_to_go_on(
+    medprism: Command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = TrainingBar.report
+
+    def interrupt(self: TrainingBar, done: int, total: int, message: str = "") -> None:
+        report(self, done, total, message)
+        if done == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    run = tmp_path / "run"
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingBar, "report", interrupt)
+        ended = medprism("train", "kprism-nano", "--data", data, "--out", run, "--steps", "6")
+    assert ended.status == 130
+    assert f"{run}: 3 of 6 steps" in ended.out
+    assert f"go on with: medprism train kprism-nano --out {run} --resume" in ended.err
+    assert signal.getsignal(signal.SIGINT) == before
+    assert load_checkpoint(run / "last.safetensors").info.training["steps"] == 3
+    resumed = medprism("train", "kprism-nano", "--out", run, "--resume", "--threads", "1")
+    assert resumed.status == 0
+    assert "6 of 6 steps" in resumed.out
+
+
+def test_a_store_minutes_licences_and_a_checkpoint_to_begin_with(
+    medprism: Command, data: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    assert medprism("data", "prepare", data, "--store", store).status == 0
+    first = medprism(
+        *("train", "kprism-nano", "--store", store, "--out", tmp_path / "a", "--steps", "1"),
+        *("--synthetic", "0.5", "--task-change", "0.25", "--licences", "unknown"),
+    )
+    assert first.status == 0, first.err
+    second = medprism(
+        *("train", "kprism-nano", "--store", store, "--out", tmp_path / "b", "--minutes", "0.2"),
+        *("--init", tmp_path / "a" / "last.safetensors"),
+    )
+    assert second.status in (0, 2), second.err
+    one = RunRecord.load(tmp_path / "a")
+    assert (one.synthetic, one.task_change, one.sets) == (0.5, 0.25, ("scenes",))
+    if second.status == 2:
+        # A machine under heavy load: not even one step fits.
+        assert "minutes are too few" in second.err
+        return
+    other = RunRecord.load(tmp_path / "b")
+    assert other.start == str(tmp_path / "a" / "last.safetensors")
+    assert other.timing["minutes"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--steps", "3"), "give either --data"),
+        (("--data", "{data}", "--store", "x", "--steps", "3"), "give either --data"),
+        (("--store", "{data}", "--steps", "3"), "holds no slice store"),
+        (("--data", "{data}"), "either in steps or in minutes"),
+        (("--data", "{data}", "--steps", "3", "--licences", "free"), "--licences has no 'free'"),
+        (("--data", "{data}", "--steps", "3", "--licences", "yes"), "no training set with licence"),
+        (("--data", "{data}", "--steps", "3", "--threads", "0"), "--threads must be at least 1"),
+        (("--data", "{data}", "--steps", "3", "--init", "none.safetensors"), "no checkpoint at"),
+        (("--resume",), "run.json cannot be read"),
+        (("--resume", "--steps", "9"), "--steps was fixed when the run"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    medprism: Command, data: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    arguments = [option.format(data=data) for option in options]
+    ended = medprism("train", "kprism-nano", "--out", tmp_path / "run", *arguments)
+    assert ended.status == 2
+    assert said in ended.err.splitlines()[-1]
+    assert ended.out == ""
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_an_unknown_recipe_lists_those_there_are(
+    medprism: Command, data: Path, tmp_path: Path
+) -> None:
+    ended = medprism(
+        "train", "kprism-huge", "--data", data, "--out", tmp_path / "r", "--steps", "1"
+    )
+    assert ended.status == 2
+    assert "there is kprism-compact" in ended.err
+
+
+def test_going_on_with_another_recipe_is_refused(
+    medprism: Command, data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    medprism("train", "kprism-nano", "--data", data, "--out", run, "--steps", "1")
+    ended = medprism("train", "kprism-compact", "--out", run, "--resume")
+    assert ended.status == 2
+    assert "is of kprism-nano, not kprism-compact" in ended.err
