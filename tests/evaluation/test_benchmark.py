@@ -5,14 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from medprism.core.errors import CancelledError, ConfigError, LabelError, StoreError
+from medprism.data.preparation import PrepareConfig, prepare
 from medprism.data.store import SliceStore
+from medprism.data.vocabulary import training_concepts
 from medprism.evaluation.benchmark import Plan, choose_slices, read_cells, run
 from medprism.evaluation.cases import StoreReader, Target
 from medprism.evaluation.examiners import SessionExaminer
 from medprism.evaluation.protocols import PROTOCOLS, ClickLimits
 from medprism.evaluation.results import Cell, ResultRow
+from medprism.models.kprism.config import kprism_nano
+from medprism.models.kprism.model import KPrism
+from tests.data.phantoms import real_folder
 from tests.evaluation.phantoms import concept_table, scene_model
 
 CONCEPTS = concept_table("scenes")
@@ -73,32 +79,29 @@ def test_all_sets_are_examined_in_order_and_kept(scenes: SliceStore, tmp_path: P
 
 
 def test_a_stopped_run_goes_on_where_it_was(scenes: SliceStore, tmp_path: Path) -> None:
-    examiner = CountingExaminer(scenes)
+    few = ("semantic", "interactive")
+    examiner = CountingExaminer(scenes, protocols=few)
     with pytest.raises(CancelledError, match="finished sets are kept"):
         run(examiner, scenes, CONCEPTS, Plan(), tmp_path / "a", Recorder(stop_at=5))
     assert len(list((tmp_path / "a").iterdir())) == 1
     before = len(examiner.asked)
     resumed = run(examiner, scenes, CONCEPTS, Plan(), tmp_path / "a")
     assert len(examiner.asked) - before == 4
-    whole = run(CountingExaminer(scenes), scenes, CONCEPTS, Plan(), tmp_path / "b")
+    whole = run(CountingExaminer(scenes, protocols=few), scenes, CONCEPTS, Plan(), tmp_path / "b")
     assert timeless(resumed) == timeless(whole)
 
 
 def test_results_of_other_settings_are_refused(scenes: SliceStore, tmp_path: Path) -> None:
-    run(CountingExaminer(scenes), scenes, CONCEPTS, Plan(roles=("external",)), tmp_path)
-    again = CountingExaminer(scenes)
-    run(again, scenes, CONCEPTS, Plan(roles=("external",)), tmp_path)
+    one, plan = ("semantic",), Plan(roles=("external",))
+    run(CountingExaminer(scenes, protocols=one), scenes, CONCEPTS, plan, tmp_path)
+    again = CountingExaminer(scenes, protocols=one)
+    run(again, scenes, CONCEPTS, plan, tmp_path)
     assert again.asked == []
-    with pytest.raises(StoreError, match="made with other settings .*auto_zoom"):
-        run(
-            CountingExaminer(scenes, auto_zoom=False),
-            scenes,
-            CONCEPTS,
-            Plan(roles=("external",)),
-            tmp_path,
-        )
+    other = CountingExaminer(scenes, protocols=one, auto_zoom=False)
+    with pytest.raises(StoreError, match=r"made with other settings .*auto_zoom"):
+        run(other, scenes, CONCEPTS, plan, tmp_path)
     with pytest.raises(StoreError, match="limit"):
-        run(again, scenes, CONCEPTS, Plan(roles=("external",), limit=2), tmp_path)
+        run(again, scenes, CONCEPTS, replace(plan, limit=2), tmp_path)
 
 
 def test_a_smaller_limit_is_a_subset(scenes: SliceStore) -> None:
@@ -136,3 +139,25 @@ def test_what_cannot_be_done_is_said(scenes: SliceStore, tmp_path: Path) -> None
         Plan(limit=0)
     with pytest.raises(ConfigError, match="protocol 'magic' is unknown"):
         CountingExaminer(scenes, protocols=("magic",))
+
+
+@pytest.mark.realdata
+def test_a_real_set_goes_through_every_protocol(tmp_path: Path) -> None:
+    """With weights that know nothing: rows, patients and references must still be right."""
+    folders = [real_folder("drishti_gs"), real_folder("chase_db1")]
+    prepare(folders, tmp_path / "store", PrepareConfig(long_side=64))
+    store, concepts = SliceStore.open(tmp_path / "store"), training_concepts()
+    torch.manual_seed(0)
+    model = replace(
+        scene_model(),
+        segmenter=KPrism(kprism_nano(len(concepts))).eval(),
+        concepts=concepts,
+        long_side=64,
+    )
+    limits = ClickLimits(interactive=2, refine=1)
+    examiner = SessionExaminer(model, store, StoreReader(store), limits=limits)
+    cells = run(examiner, store, concepts, Plan(limit=2), tmp_path / "out")
+    counts = {cell.facts.dataset: len(cell.rows) for cell in cells}
+    assert counts == {"drishti_gs": 2 * 2 * 5, "chase_db1": 2 * 1 * 5}
+    assert {row.concept for row in cells[0].rows} == {"optic disc", "optic cup"}
+    assert cells[1].facts.num_patients == 14

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 
 from medprism.core.errors import ConfigError, StoreError
+from medprism.core.prompt import Mask2d
 from medprism.data.store import SliceStore
+from medprism.engines.loaded import LoadedModel
 from medprism.evaluation.references import FixedReferences
 from medprism.evaluation.validation import (
     Pair,
@@ -17,8 +20,11 @@ from medprism.evaluation.validation import (
     make_validate,
     measure,
 )
+from medprism.inference.session import Session
+from medprism.metrics.dice import dice
 from medprism.models.kprism.config import kprism_nano
 from medprism.models.kprism.model import KPrism
+from medprism.prompts.clicks import next_click
 from tests.evaluation.phantoms import concept_table, make_store, scene_model, write_scenes
 
 CONCEPTS = concept_table("scenes")
@@ -95,6 +101,50 @@ def test_wrong_knowledge_scores_low(scenes: SliceStore) -> None:
     wrong = measure(scene_model("scenes"), swapped, 5)
     assert wrong["semantic"] < right["semantic"] - 0.4
     assert wrong["clicks@3"] == right["clicks@3"]
+
+
+def literal_figures(model: LoadedModel, pairs: list[Pair]) -> dict[str, float]:
+    """Drive a session through every pair, one after the other."""
+    session = Session(model, auto_zoom=False)
+    names = model.concepts.names
+    values: dict[str, dict[int, list[float]]] = {}
+
+    def note(figure: str, pair: Pair, mask: Mask2d) -> None:
+        values.setdefault(figure, {}).setdefault(pair.concept, []).append(dice(mask, pair.truth))
+
+    for pair in pairs:
+        session.set_image(pair.image)
+        name = names[pair.concept]
+        note("semantic", pair, session.predict(classes=[name])[name].mask)
+        assert pair.reference is not None
+        example = pair.reference.planes[0].unpack()
+        session.set_references([pair.reference.image], [example], label="example")
+        note("one-shot", pair, session.predict(labels=["example"])["example"].mask)
+        mask = np.zeros_like(pair.truth)
+        for number in range(1, 6):
+            click = next_click(mask, pair.truth)
+            if click is not None:
+                mask = session.add_point_interaction((click.row, click.col), click.is_positive)
+            if number in (1, 3, 5):
+                note(f"clicks@{number}", pair, mask)
+    figures = {
+        name: float(np.mean([np.mean(dices) for dices in classes.values()]))
+        for name, classes in values.items()
+    }
+    return {**figures, "score": float(np.mean(list(figures.values())))}
+
+
+@pytest.mark.parametrize("kind", ["fake", "nano"])
+def test_a_session_without_zoom_gives_the_same_figures(kind: str, scenes: SliceStore) -> None:
+    model = scene_model("scenes")
+    if kind == "nano":
+        torch.manual_seed(2)
+        nano = KPrism(kprism_nano(len(CONCEPTS))).eval()
+        model = replace(model, segmenter=nano, long_side=64)
+    pairs = loaded_pairs(scenes, ValidationConfig())
+    found = measure(model, pairs, 5)
+    assert found == pytest.approx(literal_figures(model, pairs), abs=1e-3)
+    assert found["clicks@5"] > 0
 
 
 def test_validate_is_repeatable_follows_the_weights_and_leaves_random_states_alone(

@@ -44,8 +44,8 @@ _LOG = logging.getLogger(__name__)
 class UNetRun:
     """How a UNet is trained: Dice + cross-entropy, AdamW, cosine; the last weights are used.
 
-    `minutes` is turned into a step count once, by timing `timed_steps` steps that are then
-    forgotten; `steps`, where given, is taken instead.
+    `minutes` of wall time are turned into a step count once, by timing `timed_steps` steps (after
+    one that warms up) that are then forgotten; `steps`, where given, is taken instead.
     """
 
     minutes: float = 5.0
@@ -57,6 +57,7 @@ class UNetRun:
     weight_decay: float = 0.01
     seed: int = 0
     widths: tuple[int, ...] = (16, 32, 64, 96, 128)
+    bfloat16: bool = True
     warp: WarpConfig = field(default_factory=WarpConfig)
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
 
@@ -138,10 +139,11 @@ def train_unet(store: SliceStore, targets: Sequence[Target], run: UNetRun) -> UN
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     steps = run.steps
     if steps is None:
+        _descend(model, store, rows, targets, run, 1)
         started = time.perf_counter()
         _descend(model, store, rows, targets, run, run.timed_steps)
-        spent = time.perf_counter() - started
-        steps = max(1, round((60 * run.minutes - spent) / (spent / run.timed_steps)))
+        per_step = (time.perf_counter() - started) / run.timed_steps
+        steps = max(1, round(60 * run.minutes / per_step) - run.timed_steps - 1)
         model.load_state_dict(start)
     _LOG.info(
         "UNet for %s: %d classes, %d slices, %d steps", dataset, len(targets), len(rows), steps
@@ -176,7 +178,9 @@ def _descend(
         for group in optimizer.param_groups:
             group["lr"] = run.peak_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
         batch = draw_batch(store, rows, targets, run, step)
-        loss = task_loss(model(batch.images), batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=run.bfloat16):
+            logits = model(batch.images)
+        loss = task_loss(logits.float(), batch)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -51,7 +51,9 @@ class UNet(nn.Module):
         )
         self.up = nn.ModuleList(ResidualBlock(width, width, 1, "group") for width in widths[:-1])
         self.norm = make_norm("group", widths[0])
-        self.head = nn.Conv2d(widths[0], config.classes, 1)
+        self.head = nn.Conv2d(widths[0], config.classes, 1, bias=False)
+        # Most pixels show none of the classes: begin there, not at one half.
+        self.bias = nn.Parameter(torch.full((config.classes, 1, 1), -2.0))
 
     def forward(
         self, image: Float[Tensor, "images 3 height width"]
@@ -67,5 +69,5 @@ class UNet(nn.Module):
                 self.narrow[level](x), scale_factor=2.0, mode="bilinear", align_corners=False
             )
             x = self.up[level](wide + skips[level])
-        logits: Tensor = self.head(torch.relu(self.norm(x)))
+        logits: Tensor = self.head(torch.relu(self.norm(x))) + self.bias
         return logits
