@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from medprism.data.store import SliceStore
-from medprism.evaluation.facts import PICTURES, UNKNOWN_PATIENTS, facts_of
+from medprism.evaluation.facts import PICTURES, UNKNOWN_PATIENTS, facts_of, role_of
 from tests.data.phantoms import REAL_DATA
 from tests.evaluation.phantoms import changed
 
@@ -21,6 +22,24 @@ def test_unknown_patients_count_case_by_case(scenes: SliceStore) -> None:
 
 def test_a_modality_code_wins_over_the_sort_of_picture(scenes: SliceStore) -> None:
     assert facts_of(scenes, "scenes", "test", []).kind == "CT"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "role", "concept", "expected"),
+    [
+        ("covid_cxr", "external", "lung", "external"),
+        ("covid_cxr", "external", "airways", "unseen"),
+        ("mt_panther_pancreas_mri", "unseen", "pancreas", "external"),
+        ("mt_panther_pancreas_mri", "unseen", "pancreatic tumour", "unseen"),
+        ("kvasir_seg", "train", "polyp", "train"),
+        ("my own set", "unseen", "polyp", "unseen"),
+    ],
+)
+def test_the_role_is_that_of_the_concept(
+    scenes: SliceStore, dataset: str, role: str, concept: str, expected: str
+) -> None:
+    row = replace(scenes.rows[0], dataset=dataset, role=role)
+    assert role_of(row, concept) == expected
 
 
 @pytest.mark.realdata

@@ -67,6 +67,18 @@ def test_headline_leaves_out_small_and_unknown_sets() -> None:
     assert "semantic" not in headlines["GrabCut", "train", "classes"]
 
 
+def test_a_set_of_two_roles_appears_in_both() -> None:
+    cell = make_cell("mixed", role="external")
+    rows = tuple(replace(r, role="unseen") if r.concept == "cyst" else r for r in cell.rows)
+    figures = make_figures([replace(cell, rows=rows)])
+    assert [(one.facts.role, set(one.by_class)) for one in figures.sets] == [
+        ("external", {"liver", "kidney"}),
+        ("unseen", {"cyst"}),
+    ]
+    roles = {h.role: h.figures["semantic"].num_classes for h in figures.headlines}
+    assert roles == {"external": 2, "unseen": 1}
+
+
 def test_times_are_per_mask() -> None:
     rows = (make_row(protocol="interactive", values=(0.1, 0.2, 0.3, 0.4), milliseconds=100.0),)
     figures = make_figures([replace(make_cell("a"), rows=rows)])

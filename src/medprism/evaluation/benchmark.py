@@ -25,7 +25,8 @@ from medprism.evaluation.results import Cell, ResultRow, read_cell, write_cell
 class Plan:
     """Which slices are examined.
 
-    `datasets` limits the sets by name (none: all of the roles). `limit` is the number of slices
+    `roles` are those of the sets; a row's own role may differ (`facts.role_of`). `datasets` limits
+    the sets by name (none: all of the roles). `limit` is the number of slices
     per set, a seeded choice; a smaller limit chooses a subset of a larger one's slices.
     """
 

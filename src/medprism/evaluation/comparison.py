@@ -22,10 +22,10 @@ class Comparison:
 
 
 def compare(measure: str, cells: Sequence[Cell]) -> tuple[Comparison, ...]:
-    """Return a comparison for each set on which at least two methods have the measure."""
-    by_set: dict[str, list[Cell]] = {}
+    """Return a comparison for each set and role that at least two methods have the measure for."""
+    by_set: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        by_set.setdefault(cell.facts.dataset, []).append(cell)
+        by_set.setdefault((cell.facts.dataset, cell.facts.role), []).append(cell)
     found = []
     for members in by_set.values():
         common = common_rows(measure, members)

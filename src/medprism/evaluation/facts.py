@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from medprism.data.store import SliceStore
+from medprism.data.store import SliceRow, SliceStore
+from medprism.data.vocabulary import known_datasets, unseen_concepts
 
 UNKNOWN_PATIENTS: Final = frozenset(
     {
@@ -75,6 +76,17 @@ class DatasetFacts:
     num_examined: int
     num_patients: int
     knows_patients: bool
+
+
+def role_of(row: SliceRow, concept: str) -> str:
+    """Return the role of a concept on a slice.
+
+    It is the set's, except that shared sets mix: of a set that is never trained on, structures
+    that no training set has are "unseen", the others "external".
+    """
+    if row.role == "train" or row.dataset not in known_datasets():
+        return row.role
+    return "unseen" if concept in unseen_concepts().names else "external"
 
 
 def facts_of(store: SliceStore, dataset: str, split: str, examined: Iterable[int]) -> DatasetFacts:

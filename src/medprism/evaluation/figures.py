@@ -11,7 +11,7 @@ from medprism.data.case import ROLES
 from medprism.evaluation.comparison import Comparison, compare
 from medprism.evaluation.convergence import Curve, curves_of
 from medprism.evaluation.measures import MEASURES
-from medprism.evaluation.results import Cell
+from medprism.evaluation.results import Cell, by_role
 from medprism.evaluation.summary import (
     HEADLINE,
     Average,
@@ -58,9 +58,12 @@ class Figures:
 
 
 def make_figures(cells: Sequence[Cell]) -> Figures:
-    """Compute all figures of a benchmark's cells, sets ordered by role and name."""
+    """Compute all figures of a benchmark's cells, sets ordered by role and name.
+
+    A set whose classes have different roles appears once for each role.
+    """
     ordered = sorted(
-        cells,
+        (part for cell in cells for part in by_role(cell)),
         key=lambda c: (ROLES.index(c.facts.role), c.facts.dataset, c.method),
     )
     methods = sorted({cell.method for cell in ordered})

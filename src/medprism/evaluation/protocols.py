@@ -17,6 +17,7 @@ from medprism.core.image import Image
 from medprism.core.prompt import Interactions, Mask2d
 from medprism.data.store import SliceStore
 from medprism.evaluation.cases import CaseReader, Target
+from medprism.evaluation.facts import role_of
 from medprism.evaluation.references import FixedReferences
 from medprism.evaluation.results import ResultRow, volume_of
 from medprism.inference.prediction import Prediction
@@ -79,7 +80,7 @@ def make_row(
     row = store.rows[question.number]
     return ResultRow(
         dataset=row.dataset,
-        role=row.role,
+        role=role_of(row, question.target.concept),
         split=row.split,
         case=row.case_id,
         patient=row.patient,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ VERSION: Final = 1
 class ResultRow:
     """What one protocol gave for one concept on one slice.
 
+    `role` is that of the concept there, which may differ from the set's (`facts.role_of`).
     `values` are Dice in 0..1: one value, or one per click; a refinement begins with the mask it
     starts from. `overlap` counts pixels of the last mask. `presence` is the model's own score.
     `milliseconds` is the model's time for all values (a share of it where one call gave several
@@ -66,6 +67,21 @@ class Cell:
     method: str
     plan: dict[str, Any]
     rows: tuple[ResultRow, ...]
+
+
+def by_role(cell: Cell) -> tuple[Cell, ...]:
+    """Part a cell by the roles of its rows; a cell without rows stays as it is."""
+    roles = sorted({row.role for row in cell.rows})
+    if not roles:
+        return (cell,)
+    return tuple(
+        replace(
+            cell,
+            facts=replace(cell.facts, role=role),
+            rows=tuple(row for row in cell.rows if row.role == role),
+        )
+        for role in roles
+    )
 
 
 def volume_of(row: SliceRow) -> str | None:
