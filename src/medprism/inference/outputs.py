@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from medprism.core.errors import InternalError, WriteError
 from medprism.core.image import Image
@@ -65,14 +66,18 @@ class Outputs:
             write_probability(target, session.probability(label), image)
 
 
-def draw_overlay(session: Session) -> np.ndarray:
-    """Return the telling slice of the open image as RGB, with labels and clicks drawn over it.
+def draw_overlay(
+    session: Session, slice_index: int | None = None, labels: tuple[str, ...] | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return a slice of the open image as RGB, with labels (default: all) and clicks over it.
 
-    The slice with most of the labels; without any, one that was clicked on, else the middle one.
+    Without an index the slice with most of the labels; without any label found, one that was
+    clicked on, else the middle one.
     """
-    image, labels = _image_of(session), session.labels
+    image = _image_of(session)
+    labels = session.labels if labels is None else labels
     planes = Labels({name: session.mask(name) for name in labels})
-    index = _telling_slice(session, image, planes)
+    index = _telling_slice(session, image, planes) if slice_index is None else slice_index
     clicks = [click for name in labels for click in session.interactions(name, index).clicks]
     return overlay(image, planes, index, clicks)
 
