@@ -1,0 +1,62 @@
+# `make` alone lists the verbs. Variables:
+#   TORCH_INDEX  where pip finds torch; on a machine without a GPU, give the CPU wheels:
+#                make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#   DATA, RUN, MINUTES  datasets, run folder and length of `make train`
+PYTHON ?= python3
+TORCH_INDEX ?=
+DATA ?= ../shared/data/2d
+RUN ?= runs/kprism-compact
+MINUTES ?= 240
+
+BIN := .venv/bin
+TORCH := torch==2.13.0
+# Threads that wait by spinning make two test processes on two cores many times slower.
+CALM := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types slow soak speed train
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-8s%s\n", verb, $$0 }'
+
+setup: .venv/installed ## install the package into .venv, with what demo and training need
+
+demo: .venv/installed ## segment real medical images; pictures, masks and a table go to demo/
+	$(BIN)/python -m medprism.apps.demo --out demo
+
+test: lint types ## everything that must hold before a change is merged
+	$(CALM) $(BIN)/python -m pytest -q -n 2 -m "not slow and not soak and not gpu"
+
+lint: .venv/installed-for-tests ## style, formatting and the direction of imports
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check --quiet src tests benchmarks
+	$(BIN)/lint-imports --no-cache
+
+types: .venv/installed-for-tests ## static types
+	$(BIN)/mypy
+
+slow: .venv/installed-for-tests ## long tests: learning, full fuzzing counts
+	$(CALM) $(BIN)/python -m pytest -q -m slow
+
+soak: .venv/installed-for-tests ## kill and load tests with full counts
+	$(CALM) $(BIN)/python -m pytest -q -m soak
+
+speed: .venv/installed ## milliseconds and memory of encoding, first mask and clicks
+	$(BIN)/python benchmarks/speed.py
+
+train: .venv/installed ## train kprism-compact on DATA for MINUTES; go on if RUN is there
+	$(BIN)/medprism train kprism-compact --out $(RUN) \
+	  $(if $(wildcard $(RUN)/run.json),--resume,--data $(DATA) --minutes $(MINUTES))
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/installed: .venv/python pyproject.toml
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[demo,train]'
+	touch $@
+
+.venv/installed-for-tests: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
