@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
-from medprism.data.vocabulary import training_concepts
-from medprism.models.checkpoint import CheckpointInfo, save_checkpoint
-from medprism.models.kprism.config import kprism_nano
-from medprism.models.kprism.model import KPrism
+from tests.untrained import save_untrained
 
 
 @dataclass(frozen=True)
@@ -29,18 +25,8 @@ class Shown:
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a nano with all class names and random weights."""
-    concepts = training_concepts()
-    torch.manual_seed(4)
-    config = kprism_nano(len(concepts))
-    info = CheckpointInfo(
-        name="kprism-nano",
-        architecture="kprism",
-        config=config.to_json(),
-        concepts=concepts,
-        preprocessing={"long_side": 64},
-    )
     path = tmp_path_factory.mktemp("untrained") / "nano.safetensors"
-    save_checkpoint(path, info, KPrism(config).state_dict())
+    save_untrained(path)
     return path
 
 
