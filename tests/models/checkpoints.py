@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -58,3 +59,5 @@ def save_nano(path: Path, seed: int = 1) -> KPrism:
 if __name__ == "__main__":
     golden = Path(__file__).parent / "golden" / "checkpoint-version-1.safetensors"
     save_checkpoint(golden, make_info(), tiny_tensors())
+    text = json.dumps(make_info().to_json(), indent=1) + "\n"
+    golden.with_suffix(".json").write_text(text, encoding="utf-8")

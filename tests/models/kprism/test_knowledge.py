@@ -16,6 +16,7 @@ from medprism.models.kprism.knowledge import (
     Sparse,
     pooled_summary,
     read_references,
+    unit_power,
 )
 from medprism.models.segmenter import Clicks, ReferenceFeatures
 
@@ -89,6 +90,22 @@ def test_the_nearest_reference_position_wins_the_readout() -> None:
     query = far_apart.keys[:, 2, :, None, None]
     carried = read_references(query, far_apart)[0, :, 0, 0]
     assert torch.allclose(carried, references.values[0, 2])
+
+
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 3), st.integers(1, 3)),
+    scale=st.floats(0.1, 1e3),
+)
+@settings(max_examples=30, deadline=None)
+def test_unit_power_forgets_the_length_of_a_vector(
+    shape: tuple[int, int, int, int], scale: float
+) -> None:
+    x = normal(*shape) + 2
+    found = unit_power(scale * x, dim=1)
+    power = (scale * x).square().mean(1, keepdim=True)
+    assert float((found - scale * x / (power + 1e-4).sqrt()).abs().max()) <= 1e-12
+    assert float((found.square().mean(1) - 1).abs().max()) < 0.1
+    assert unit_power(0 * x, dim=1).eq(0).all()
 
 
 def slow_click_content(maps: tuple[Tensor, ...], at: Tensor, canvas: tuple[int, int]) -> Tensor:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medprism.core.errors import ConfigError
+from medprism.models.blocks import experts
 from medprism.models.kprism.config import (
     DecoderConfig,
     EncoderConfig,
@@ -250,6 +253,25 @@ def test_every_member_of_a_request_matters(exact: KPrism, exact_question: Questi
         assert float((before - after).detach().abs().max()) > 1e-3, kind
 
 
+def test_only_the_small_models_compare_features_of_unit_power(
+    exact: KPrism, exact_question: Question
+) -> None:
+    assert not kprism_base().normalise_keys
+    assert exact.config.normalise_keys
+    references = exact.encode_references(
+        exact_question.reference_image,
+        exact_question.reference_mask,
+        exact_question.reference_valid,
+    )
+    # A hundredth above zero keeps empty features at zero: see `unit_power`.
+    assert references.keys.square().mean(-1).sub(1).abs().max() < 0.01
+    plain = KPrism(replace(exact.config, normalise_keys=False)).double().eval()
+    plain.load_state_dict(exact.state_dict())
+    for kind in KINDS:
+        one, other = (answer(model, exact_question, kind) for model in (exact, plain))
+        assert (worst_difference(one, other) > 1e-6) == ("references" in KINDS[kind])
+
+
 def test_absent_clicks_are_not_the_map_of_an_all_zero_prompt(
     exact: KPrism, exact_question: Question
 ) -> None:
@@ -316,3 +338,17 @@ def test_canvas_logits_are_bilinear() -> None:
         decoded.logits[:, None], scale_factor=2, mode="bilinear", align_corners=False
     )[:, 0]
     assert torch.allclose(canvas_logits(decoded, 48, 80), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("config", [kprism_nano, six_layers])
+def test_both_forms_of_attention_give_the_same_model(
+    config: object, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(config, dtype=torch.float64)  # type: ignore[arg-type]
+    question = draw_question(dtype=torch.float64)
+    decoded = []
+    for literal in (True, False):
+        monkeypatch.setattr(experts, "literal_is_cheaper", lambda *_, form=literal: form)
+        decoded.append(answer(model, question, kind))
+    assert worst_difference(*decoded) <= EXACT

@@ -119,7 +119,8 @@ def pooled_summary(references: ReferenceFeatures) -> Float[Tensor, "requests sca
 
 def unit_power(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     """Scale vectors along `dim` so that their mean square is 1; zeros stay zeros."""
-    power = x.float().square().mean(dim, keepdim=True)
+    precise = torch.promote_types(x.dtype, torch.float32)
+    power = x.to(precise).square().mean(dim, keepdim=True)
     return x * (power + EMPTY_WEIGHT).rsqrt().to(x.dtype)
 
 
