@@ -53,7 +53,7 @@ class UNetRun:
     timed_steps: int = 4
     size: int = 256
     batch: int = 8
-    peak_rate: float = 2e-3
+    peak_rate: float = 4e-3
     weight_decay: float = 0.01
     seed: int = 0
     widths: tuple[int, ...] = (16, 32, 64, 96, 128)
