@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 from medprism.data.store import SliceStore
@@ -28,6 +29,20 @@ def test_sets_are_chosen_by_role_and_licence(medprism: Command, tmp_path: Path) 
     options = ("--store", tmp_path / "store", "--roles", "train", "--only-redistributable")
     assert medprism("data", "prepare", *folders, *options).status == 0
     assert list(SliceStore.open(tmp_path / "store").infos) == ["free"]
+
+
+def test_a_store_that_another_process_prepares_is_left_alone(
+    medprism: Command, tmp_path: Path
+) -> None:
+    write_dataset(tmp_path / "set", num_patients=2)
+    store = tmp_path / "store"
+    store.mkdir()
+    with (store / "prepare.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ended = medprism("data", "prepare", tmp_path / "set", "--store", store)
+    assert ended.status == 2
+    assert "another process is preparing the store" in ended.err
+    assert [path.name for path in store.iterdir()] == ["prepare.lock"]
 
 
 def test_mistakes_are_one_sentence(medprism: Command, tmp_path: Path) -> None:

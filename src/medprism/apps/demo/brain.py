@@ -15,7 +15,9 @@ from medprism.inference.outputs import draw_overlay
 from medprism.metrics.dice import dice
 from medprism.prompts.clicks import next_click
 
-CLICKS: Final = 5
+# A person stops when the mask is good enough.
+CLICKS: Final = 10
+ENOUGH: Final = 0.9
 TISSUE: Final = "white matter"
 # Classes that a checkpoint may know -> the tissue that is their truth.
 CLASSES: Final = {"cerebral white matter": "white matter", "cortical grey matter": "grey matter"}
@@ -47,7 +49,7 @@ def _by_clicks(desk: Desk, truth: Truth, index: int) -> None:
     mask, spent = np.zeros_like(truth[index]), []
     for _ in range(CLICKS):
         click = next_click(mask, truth[index])
-        if click is None:
+        if click is None or dice(mask, truth[index]) >= ENOUGH:
             break
         position = (index, click.row, click.col)
         spent.append(desk.click(position, click.is_positive, TISSUE))

@@ -7,8 +7,9 @@ from typing import Final, Literal
 
 Knowledge = Literal["clicks", "reference", "class"]
 
-# Dice that each kind of knowledge must reach where the truth is known, before any refinement.
-FLOORS: Final[dict[Knowledge, float]] = {"clicks": 0.75, "reference": 0.6, "class": 0.6}
+# Dice that each kind of knowledge must reach where the truth is known, before any refinement: a
+# little below what the shipped checkpoint reaches, so that a change that spoils it is noticed.
+FLOORS: Final[dict[Knowledge, float]] = {"clicks": 0.45, "reference": 0.55, "class": 0.65}
 
 
 @dataclass(frozen=True, kw_only=True)
