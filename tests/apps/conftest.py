@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,12 @@ def medprism(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 @pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Put the number of threads back; programs may change it."""
+def same_process() -> Iterator[None]:
+    """Put back what a program sets for its whole process: threads and the level of the log."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+    logging.getLogger("medprism").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

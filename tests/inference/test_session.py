@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from medprism.core.errors import CancelledError
+from medprism.core.errors import CancelledError, ImageReadError
 from medprism.core.image import Image
 from medprism.core.progress import SilentProgress
 from medprism.inference.session import Session
@@ -441,7 +441,14 @@ def test_colour_pictures_are_pictures_too() -> None:
     np.testing.assert_array_equal(grey.mask("polyp"), colour.mask("polyp"))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 700)])
+def test_an_image_of_one_pixel_is_refused() -> None:
+    _, session = _session()
+    with pytest.raises(ImageReadError, match="at least two pixels"):
+        session.set_image(np.zeros((1, 1), np.uint8))
+    assert session.image is not None and session.image.shape == SHAPE
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (1, 40), (40, 1), (3, 700)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_odd_sizes_and_types_are_images(shape: tuple[int, int], dtype: type) -> None:
     pixels = (np.arange(shape[0] * shape[1]).reshape(shape) % 200).astype(dtype)

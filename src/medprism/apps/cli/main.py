@@ -55,7 +55,8 @@ def before_the_verb(
 ) -> None:
     """Take what is said before the verb."""
     logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
-    _log.setLevel(logging.DEBUG if debug else logging.WARNING)
+    if debug:
+        _log.setLevel(logging.DEBUG)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
