@@ -12,7 +12,9 @@ from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.core.labels import Labels
 from medprism.inference.reference_input import to_image, to_reference, to_references
+from medprism.inference.session import Session
 from medprism.io.writer import write_mask
+from tests.inference.fake_segmenter import fake_model
 from tests.inference.phantom import scene
 
 PIXELS, MASKS = scene()
@@ -114,3 +116,12 @@ def test_pairs_that_cannot_serve_are_refused() -> None:
         to_references({"a": PIXELS}, [MASKS["liver"]], "liver", "")
     with pytest.raises(PromptError, match="array of 0 and 1"):
         to_reference(PIXELS, None, "liver")
+
+
+def test_an_image_of_one_pixel_is_refused_and_the_open_one_stays() -> None:
+    session = Session(fake_model())
+    session.set_image(PIXELS)
+    with pytest.raises(ImageReadError, match="at least two pixels"):
+        session.set_image(np.zeros((1, 1), np.uint8))
+    assert session.image is not None
+    assert session.image.shape == PIXELS.shape
