@@ -19,6 +19,18 @@ class StageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainedTrunk:
+    """The image encoder's trunk starts from ImageNet weights (`training.pretrained`).
+
+    Its stem and first `frozen_stages` stages stay as they are, which saves their costly backward
+    pass; the others learn at `rate` times the run's rate.
+    """
+
+    frozen_stages: int = 2
+    rate: float = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A whole run. Steps are fixed at its start; everything random comes from `seed` and step.
 
@@ -26,7 +38,8 @@ class TrainConfig:
     `peak_rate` is reached after `warmup_share` of the steps and falls to `final_rate` by a cosine.
     `later_weight` scales the loss of rounds after the first; `output_weights` are those of the
     outputs from the first layer to the final map. `self_reference_until` is the share of the run
-    over which an augmented copy of the query as its own reference fades out.
+    over which an augmented copy of the query as its own reference fades out. `pretrained` is None
+    for a run whose weights all start at random.
     """
 
     preset: str
@@ -43,8 +56,8 @@ class TrainConfig:
     later_weight: float = 0.8
     output_weights: tuple[float, ...] = (0.3, 0.3, 0.3, 1.0)
     self_reference_until: float = 0.4
-    references: int = 1
     bfloat16: bool = True
+    pretrained: PretrainedTrunk | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.stages:
@@ -80,7 +93,9 @@ class TrainConfig:
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in payload.items()
             }
-            return cls(**{**rest, "stages": stages})
+            trunk = payload["pretrained"]
+            pretrained = None if trunk is None else PretrainedTrunk(**trunk)
+            return cls(**{**rest, "stages": stages, "pretrained": pretrained})
         except (KeyError, TypeError) as error:
             raise ConfigError(f"training settings are incomplete or unknown: {error}") from error
 

@@ -18,7 +18,8 @@ from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes, iterate_batches
 from medprism.training.config import StepPlan, TrainConfig
 from medprism.training.distributed import Alone, Replicas, share_of
-from medprism.training.optim import learning_rate, make_optimizer
+from medprism.training.optim import learning_rate, make_optimizer, set_rate
+from medprism.training.pretrained import freeze_trunk
 from medprism.training.state import (
     Position,
     average_of,
@@ -95,6 +96,7 @@ def train(
         InternalError: the loss or its gradient is not finite; the saved state stays good.
     """
     step_module = TrainingStep(model, config.output_weights, config.later_weight)
+    freeze_trunk(model, config.pretrained)
     optimizer = make_optimizer(model, config)
     average = average_of(model)
     position = Position(0, 0.0, None)
@@ -106,8 +108,7 @@ def train(
     model.train()
     for step, batch, plan in iterate_batches(sampler, config, position.step):
         rate = learning_rate(step, config)
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = rate
+        set_rate(optimizer, rate)
         randomness = StepRandomness(config.seed, step)
         part, randomness, weight = share_of(batch, randomness, group.rank, group.count)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):

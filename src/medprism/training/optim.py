@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from torch import nn
 from torch.optim import AdamW
 
 from medprism.training.config import TrainConfig
 
+TRUNK: Final = "image_encoder.trunk."
+
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> AdamW:
-    """Return AdamW with weight decay on matrices and kernels only."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=config.peak_rate, betas=(0.9, 0.99))
+    """Return AdamW with weight decay on matrices and kernels only.
+
+    Each group holds the `scale` its rate has beside the run's; what is frozen is in none.
+    """
+    trunk_scale = 1.0 if config.pretrained is None else config.pretrained.rate
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = trunk_scale if name.startswith(TRUNK) else 1.0
+            groups.setdefault((parameter.ndim > 1, scale), []).append(parameter)
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "weight_decay": config.weight_decay if decays else 0.0,
+                "scale": scale,
+            }
+            for (decays, scale), parameters in groups.items()
+        ],
+        lr=config.peak_rate,
+        betas=(0.9, 0.99),
+    )
+
+
+def set_rate(optimizer: AdamW, rate: float) -> None:
+    """Give every group its part of the run's learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

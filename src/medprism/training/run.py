@@ -30,6 +30,7 @@ from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
 from medprism.training.initial import begin_with
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
+from medprism.training.pretrained import start_trunk
 from medprism.training.recipes import RECIPES
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.shipping import make_info, write_checkpoint
@@ -268,7 +269,9 @@ def _build(record: RunRecord, checkpoint: Checkpoint | None) -> KPrism:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config.seed)
         model = KPrism(preset.config(len(record.concepts)))
-    if checkpoint is not None:
+    if checkpoint is None:
+        start_trunk(model, record.config.pretrained)
+    else:
         begin_with(model, checkpoint)
     return model
 

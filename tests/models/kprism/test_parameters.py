@@ -20,7 +20,7 @@ from medprism.models.kprism.config import kprism_base, kprism_compact, kprism_na
 from medprism.models.kprism.model import KPrism
 
 from .layout import FROZEN, golden_path, layout_of
-from .questions import draw_question, prompts_of
+from .questions import KINDS, draw_question, prompts_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture-k-prism.md"
 
@@ -64,11 +64,11 @@ def test_compact_has_at_most_6_million_parameters_and_nano_a_third_of_one() -> N
         assert count(KPrism(kprism_nano(33))) <= 350_000
 
 
-@pytest.mark.parametrize("kind", ["semantic", "in-context", "interactive", "refine-semantic"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_compact_encodes_and_decodes_within_6_gflop(kind: str) -> None:
     with torch.device("meta"):
         compact = KPrism(kprism_compact(100)).eval()
-        question = draw_question(256, 256, requests=1, refs=1, clicks=1).map(torch.zeros_like)
+        question = draw_question(256, 256, requests=1, refs=1, clicks=3).map(torch.zeros_like)
         with torch.no_grad():
             prompts = prompts_of(compact, question, kind)
             with FlopCounterMode(display=False) as counter:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from medprism.core.errors import ConfigError
+from medprism.models.blocks.inverted import TrunkStage
 from medprism.models.blocks.residual import NormKind
 
 # No width or number of ours comes near it; a damaged file must not ask for terabytes.
@@ -17,7 +18,9 @@ class EncoderConfig:
     """A convolutional encoder; stage i works at 1/2^i of the canvas, from `first_stage` on.
 
     `widths[i]` and `blocks[i]` are its channels and residual blocks; `attention` adds a linear
-    attention block (block B) to every stage below full size. The last stage is at 1/16.
+    attention block (block B) to every stage below full size. The last stage is at 1/16. With
+    `trunk` stages (after a stem of `trunk_stem` channels) the maps come from inverted blocks
+    instead, and `widths` and `blocks` shape the top-down pyramid that fuses them.
     """
 
     widths: tuple[int, ...]
@@ -25,9 +28,18 @@ class EncoderConfig:
     norm: NormKind = "group"
     attention: bool = False
     max_pool: bool = False
+    trunk_stem: int = 32
+    trunk: tuple[TrunkStage, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_counts("encoder", widths=self.widths, blocks=self.blocks)
+        _check_counts("encoder", widths=self.widths, trunk_stem=self.trunk_stem)
+        _check_counts("encoder", least=0 if self.trunk else 1, blocks=self.blocks)
+        halvings = sum(stage.stride == 2 for stage in self.trunk)
+        if self.trunk and (halvings != 4 or self.trunk[0].stride == 2 or len(self.widths) != 4):
+            raise ConfigError(
+                f"a trunk needs 4 widths, a first stage of stride 1 and 4 of stride 2 (from 1/2 to "
+                f"1/32), got widths {self.widths} and {halvings} halvings"
+            )
         if len(self.widths) != len(self.blocks) or len(self.widths) not in (4, 5):
             raise ConfigError(
                 f"encoder needs 4 stages (from 1/2) or 5 (from full size), got widths "
@@ -147,8 +159,8 @@ class KPrismConfig:
         """
         try:
             return cls(
-                image_encoder=EncoderConfig(**_tuples(payload["image_encoder"])),
-                mask_encoder=EncoderConfig(**_tuples(payload["mask_encoder"])),
+                image_encoder=_encoder(payload["image_encoder"]),
+                mask_encoder=_encoder(payload["mask_encoder"]),
                 prompt_widths=tuple(payload["prompt_widths"]),
                 decoder=DecoderConfig(**_tuples(payload["decoder"])),
                 num_concepts=payload["num_concepts"],
@@ -176,10 +188,23 @@ def kprism_base(num_concepts: int = 33, experts: int = 5) -> KPrismConfig:
     )
 
 
+# EfficientNet-Lite0 down to 1/32, without its last block of that width and without the head.
+EFFICIENTNET_LITE0 = (
+    TrunkStage(width=16, repeats=1, kernel=3, stride=1, expand=1),
+    TrunkStage(width=24, repeats=2, kernel=3, stride=2, expand=6),
+    TrunkStage(width=40, repeats=2, kernel=5, stride=2, expand=6),
+    TrunkStage(width=80, repeats=3, kernel=3, stride=2, expand=6),
+    TrunkStage(width=112, repeats=3, kernel=5, stride=1, expand=6),
+    TrunkStage(width=192, repeats=3, kernel=5, stride=2, expand=6),
+)
+
+
 def kprism_compact(num_concepts: int) -> KPrismConfig:
     """Return the model for ordinary computers: 256 pixels, under 6 M parameters and 6 GFLOP."""
     return KPrismConfig(
-        image_encoder=EncoderConfig(widths=(24, 64, 128, 192), blocks=(1, 2, 2, 2)),
+        image_encoder=EncoderConfig(
+            widths=(24, 64, 128, 192), blocks=(1, 1, 1, 0), trunk=EFFICIENTNET_LITE0
+        ),
         mask_encoder=EncoderConfig(widths=(16, 32, 64, 192), blocks=(1, 1, 1, 1)),
         prompt_widths=(16, 48, 64, 64),
         decoder=DecoderConfig(
@@ -231,6 +256,12 @@ def _check_counts(owner: str, *, least: int = 1, **counts: object) -> None:
                 f"{owner} {name} must be whole numbers of at least {least} and at most "
                 f"{LARGEST_COUNT}, got {value!r}"
             )
+
+
+def _encoder(payload: object) -> EncoderConfig:
+    fields = _tuples(payload)
+    stages = tuple(TrunkStage(**stage) for stage in fields.get("trunk", ()))
+    return EncoderConfig(**{**fields, "trunk": stages})
 
 
 def _tuples(payload: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from medprism.models.blocks.inverted import Trunk
 from medprism.models.blocks.residual import ResidualBlock, make_norm
 from medprism.models.kprism.config import EncoderConfig
 
@@ -117,3 +118,44 @@ def _stage(
     if halve and config.attention:
         layers.append(AttentionBlock(width, config))
     return nn.Sequential(*layers)
+
+
+class PyramidEncoder(nn.Module):
+    """A trunk of inverted blocks with a top-down pyramid: the maps of `Encoder`, other inside.
+
+    Each map is the trunk's at its scale plus the coarser one, brought to its width and size
+    [FPN], then residual blocks.
+    """
+
+    def __init__(self, inputs: int, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = Trunk(inputs, config.trunk_stem, config.trunk)
+        found = self.trunk.widths
+        coarser = (*config.widths[1:], found[-1])
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(width, out, 1) for width, out in zip(found[:-1], config.widths, strict=True)
+        )
+        self.down = nn.ModuleList(
+            nn.Conv2d(width, out, 1) for width, out in zip(coarser, config.widths, strict=True)
+        )
+        self.refine = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(out, out, 1, config.norm) for _ in range(blocks)))
+            for out, blocks in zip(config.widths, config.blocks, strict=True)
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b _ _ _"], ...]:
+        """Return the maps at 1/2, 1/4, 1/8 and 1/16."""
+        *fine, above = self.trunk(x)
+        maps: list[Tensor] = []
+        for index in reversed(range(len(fine))):
+            # Narrowed before it is enlarged: a quarter of the work, the same map.
+            from_above = F.interpolate(self.down[index](above), fine[index].shape[-2:])
+            above = self.refine[index](self.lateral[index](fine[index]) + from_above)
+            maps.append(above)
+        return tuple(reversed(maps))
+
+
+def make_encoder(inputs: int, config: EncoderConfig) -> Encoder | PyramidEncoder:
+    """Return the encoder that the settings describe."""
+    return PyramidEncoder(inputs, config) if config.trunk else Encoder(inputs, config)

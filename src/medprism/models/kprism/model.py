@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from medprism.core.errors import ConfigError
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.decoder import STRIDES, Decoder, DecoderInput, FineHead
-from medprism.models.kprism.encoder import Encoder
+from medprism.models.kprism.encoder import make_encoder
 from medprism.models.kprism.knowledge import (
     ClassTable,
     ClickQueries,
@@ -75,8 +75,8 @@ class KPrism(nn.Module):
         dim = config.decoder.dim
         widths = config.image_encoder.widths
         coarse_first = (3, 2, 1)
-        self.image_encoder = Encoder(3, config.image_encoder)
-        self.mask_encoder = Encoder(4, config.mask_encoder)
+        self.image_encoder = make_encoder(3, config.image_encoder)
+        self.mask_encoder = make_encoder(4, config.mask_encoder)
         self.project = nn.ModuleDict(
             {
                 str(s): Projection(widths[-4 + i], dim)
