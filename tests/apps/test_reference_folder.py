@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from medprism.apps.reference_folder import open_references
-from medprism.core.errors import ImageReadError, LabelError, ReferencePairError
+from medprism.core.errors import GeometryError, ImageReadError, LabelError, ReferencePairError
 from medprism.core.image import Image
 from tests.data.phantoms import write_dataset
 from tests.inference.phantom import SHAPE, scene, volume
@@ -93,3 +93,18 @@ def test_a_class_that_no_mask_shows_is_refused(tmp_path: Path) -> None:
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageReadError, match="is not a folder"):
         open_references(tmp_path, "x")
+
+
+def test_masks_on_another_grid_are_refused_or_resampled(tmp_path: Path) -> None:
+    images, masks = volume()
+    (tmp_path / "set" / "volumes").mkdir(parents=True)
+    fine, coarse = np.diag([1.0, 1.0, 4.0, 1.0]), np.diag([2.0, 2.0, 4.0, 1.0])
+    seg = masks["polyp"].astype(np.uint8).transpose(2, 1, 0)
+    img = images.transpose(2, 1, 0)[::2, ::2]
+    nib.save(nib.Nifti1Image(seg, fine), tmp_path / "set" / "volumes" / "one_seg.nii.gz")
+    nib.save(nib.Nifti1Image(img, coarse), tmp_path / "set" / "volumes" / "one_img.nii.gz")
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps({"classes": {"1": "polyp"}}))
+    with pytest.raises(GeometryError, match="--resample"):
+        open_references(tmp_path / "set", "polyp")
+    (example,) = open_references(tmp_path / "set", "polyp", resample=True).examples
+    assert (example.mask == masks["polyp"][:, ::2, ::2]).all()

@@ -125,3 +125,19 @@ def test_an_image_of_one_pixel_is_refused_and_the_open_one_stays() -> None:
         session.set_image(np.zeros((1, 1), np.uint8))
     assert session.image is not None
     assert session.image.shape == PIXELS.shape
+
+
+def test_a_mask_file_on_another_grid_is_refused_or_resampled(tmp_path: Path) -> None:
+    fine = Image.from_array(PIXELS, affine=np.diag([3.0, 0.5, 0.5, 1.0]))
+    coarse = Image.from_array(PIXELS[::2, ::2], affine=np.diag([3.0, 1.0, 1.0, 1.0]))
+    write_mask(tmp_path / "m.nii.gz", Labels({"liver": MASKS["liver"]}), fine)
+    session = Session(fake_model())
+    with pytest.raises(ReferencePairError) as caught:
+        session.add_reference(coarse, tmp_path / "m.nii.gz", "liver")
+    assert fine.geometry.describe() in str(caught.value)
+    assert coarse.geometry.describe() in str(caught.value)
+    session.add_reference(coarse, tmp_path / "m.nii.gz", "liver", resample=True)
+    (found,) = session.references.of("liver")
+    np.testing.assert_array_equal(found.planes[0].unpack(), MASKS["liver"][::2, ::2])
+    session.set_references([coarse], [tmp_path / "m.nii.gz"], "liver", resample=True)
+    assert [one.digest for one in session.references.of("liver")] == [found.digest]

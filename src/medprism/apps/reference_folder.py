@@ -29,18 +29,21 @@ class ReferenceFolder:
     left_out: int
 
 
-def open_references(folder: Path, label: str | None, most: int = MOST) -> ReferenceFolder:
+def open_references(
+    folder: Path, label: str | None, most: int = MOST, *, resample: bool = False
+) -> ReferenceFolder:
     """Return the examples of a folder with `images/` and `masks/`, or `volumes/`.
 
     Where `dataset.json` names classes, the masks of the class `label` are taken (of the only one
     if there is just one), and images that do not show it are left out. Elsewhere all that is not
     background is inside, unless the mask files name labels. Of more than `most` examples that many
-    are taken, spread evenly.
+    are taken, spread evenly. With `resample` masks on other grids are brought onto their images'.
 
     Raises:
         ImageReadError: another layout, or an image without mask.
         LabelError: the folder has several classes and `label` names none of them.
         ReferencePairError: no image shows the class.
+        GeometryError: a mask on another grid than its image.
     """
     with TemporaryDirectory() as drawn_splits:
         opener = open_volumes if (folder / "volumes").is_dir() else open_folder
@@ -59,7 +62,7 @@ def open_references(folder: Path, label: str | None, most: int = MOST) -> Refere
             "choose another class or folder"
         )
     chosen = _spread(showing, most)
-    found = tuple(_example(image, mask, number) for image, mask in chosen)
+    found = tuple(_example(image, mask, number, resample=resample) for image, mask in chosen)
     return ReferenceFolder(label or name, found, len(showing) - len(chosen))
 
 
@@ -74,9 +77,10 @@ def _choose_class(folder: Path, classes: Mapping[int, str], label: str | None) -
     return list(classes.items())[table.row(label)]
 
 
-def _example(image: Path, mask: Path, number: int) -> Example:
+def _example(image: Path, mask: Path, number: int, *, resample: bool) -> Example:
     opened = read_image(image)
-    return Example(opened, np.asarray(read_mask(mask, like=opened).array == number))
+    found = read_mask(mask, like=opened, resample=resample)
+    return Example(opened, np.asarray(found.array == number))
 
 
 def _spread(pairs: list[tuple[Path, Path]], most: int) -> list[tuple[Path, Path]]:

@@ -19,10 +19,11 @@ from medprism.inference.session import DEFAULT_LABEL, Session
 
 @dataclass(frozen=True)
 class PointMark:
-    """A click at (row, col) or (slice, row, col)."""
+    """A click at (row, col) or (slice, row, col), or with `is_world` at (x, y, z) in mm (RAS+)."""
 
-    position: tuple[int, ...]
+    position: tuple[int, ...] | tuple[float, ...]
     is_positive: bool
+    is_world: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Knowledge:
     """Classes, examples and marks, in any combination.
 
     Examples and marks are about one label: `label`, or else the class if just one is asked for.
+    With `resample` masks of examples that lie on other grids are brought onto their images' grids.
     """
 
     classes: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ class Knowledge:
     boxes: tuple[BoxMark, ...] = ()
     clicks: tuple[PointMark, ...] = ()
     label: str | None = None
+    resample: bool = False
 
     def __post_init__(self) -> None:
         if not (self.classes or self.examples or self.has_marks):
@@ -96,6 +99,7 @@ def teach(session: Session, knowledge: Knowledge) -> None:
             [one.image for one in knowledge.examples],
             [one.mask for one in knowledge.examples],
             label=_own_name(session, knowledge),
+            resample=knowledge.resample,
         )
 
 
@@ -117,7 +121,9 @@ def ask(session: Session, knowledge: Knowledge, progress: Progress | None = None
     for box in knowledge.boxes:
         session.add_bbox_interaction(box.ranges, box.is_positive, label=subject)
     for click in knowledge.clicks:
-        session.add_point_interaction(click.position, click.is_positive, label=subject)
+        session.add_point_interaction(
+            click.position, click.is_positive, label=subject, world=click.is_world
+        )
 
 
 def _own_name(session: Session, knowledge: Knowledge) -> str:

@@ -36,7 +36,9 @@ def to_image(given: Given) -> Image:
     return _with_structure(Image.from_array(array))
 
 
-def to_references(images: Given, masks: Given, label: str, author: str) -> tuple[Reference, ...]:
+def to_references(
+    images: Given, masks: Given, label: str, author: str, *, resample: bool = False
+) -> tuple[Reference, ...]:
     """Pair images with masks, one by one; a single pair needs no lists.
 
     Raises:
@@ -51,14 +53,19 @@ def to_references(images: Given, masks: Given, label: str, author: str) -> tuple
             "give one mask for each image"
         )
     pairs = zip(listed_images, listed_masks, strict=True)
-    return tuple(to_reference(image, mask, label, author) for image, mask in pairs)
+    return tuple(
+        to_reference(image, mask, label, author, resample=resample) for image, mask in pairs
+    )
 
 
-def to_reference(image: Given, mask: Given, label: str, author: str = "") -> Reference:
+def to_reference(
+    image: Given, mask: Given, label: str, author: str = "", *, resample: bool = False
+) -> Reference:
     """Pair an image with its finished mask.
 
     An array is inside where it is not zero. A mask file may hold several labels: the one named
-    like `label` is taken, or the only one there is.
+    like `label` is taken, or the only one there is. With `resample` a mask file on another grid is
+    brought onto that of the image.
 
     Raises:
         ReferencePairError: a mask of another size, without foreground, or of several labels none
@@ -66,7 +73,7 @@ def to_reference(image: Given, mask: Given, label: str, author: str = "") -> Ref
     """
     read = to_image(image)
     if isinstance(mask, str | Path):
-        inside = _from_file(Path(mask), read, label)
+        inside = _from_file(Path(mask), read, label, resample=resample)
     else:
         try:
             planes = place_mask_like(read, mask, None, "reference mask")
@@ -86,9 +93,9 @@ def _with_structure(image: Image) -> Image:
     return image
 
 
-def _from_file(path: Path, image: Image, label: str) -> Bool[np.ndarray, "..."]:
+def _from_file(path: Path, image: Image, label: str, *, resample: bool) -> Bool[np.ndarray, "..."]:
     try:
-        mask = read_mask(path, like=image)
+        mask = read_mask(path, like=image, resample=resample)
     except GeometryError as error:
         raise ReferencePairError(str(error)) from error
     numbers = np.unique(mask.array[mask.array > 0]).tolist()

@@ -7,11 +7,9 @@ nnInteractive's session. A session may be shared by threads: one call runs at a 
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped
@@ -52,6 +50,7 @@ from medprism.inference.prompt_log import PromptLog
 from medprism.inference.reference_bank import Reference, ReferenceBank
 from medprism.inference.reference_input import to_image, to_reference, to_references
 from medprism.inference.replay import ReplayReport
+from medprism.inference.taking_turns import one_at_a_time
 from medprism.inference.target import find_label, find_targets, refuse_locked
 from medprism.inference.work_file import read_work, write_work
 from medprism.inference.workspace import Bench, Workspace
@@ -61,20 +60,6 @@ from medprism.io.writer import write_mask
 DEFAULT_LABEL: Final = "structure"
 
 Mask = Bool[np.ndarray, "..."]
-
-_Args = ParamSpec("_Args")
-_Answer = TypeVar("_Answer")
-
-
-def _one_at_a_time(
-    method: Callable[Concatenate[Session, _Args], _Answer],
-) -> Callable[Concatenate[Session, _Args], _Answer]:
-    @functools.wraps(method)
-    def locked(self: Session, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Answer:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return locked
 
 
 class Session:
@@ -100,7 +85,7 @@ class Session:
         self._workspace: Workspace | None = None
         self._notice: str | None = None
 
-    @_one_at_a_time
+    @one_at_a_time
     def set_image(self, image: Given) -> None:
         """Open an image: a path, an array (copied) or an `Image`; references are kept.
 
@@ -114,31 +99,43 @@ class Session:
         self._workspace = Workspace(self._bench, opened, bank)
         self._notice = None
 
-    @_one_at_a_time
-    def set_references(self, images: Given, masks: Given, label: str = DEFAULT_LABEL) -> None:
+    @one_at_a_time
+    def set_references(
+        self,
+        images: Given,
+        masks: Given,
+        label: str = DEFAULT_LABEL,
+        *,
+        resample: bool = False,
+    ) -> None:
         """Make these pairs the examples of a label, in place of former ones.
+
+        With `resample` mask files on other grids are brought onto those of their images.
 
         Raises:
             ReferencePairError: a mask of another size than its image or without foreground, or
                 not as many masks as images.
         """
-        name = check_label(label)
-        self._use_references(name, to_references(images, masks, name, self._bench.author))
+        name, author = check_label(label), self._bench.author
+        pairs = to_references(images, masks, name, author, resample=resample)
+        self._use_references(name, pairs)
 
-    @_one_at_a_time
-    def add_reference(self, image: Given, mask: Given, label: str = DEFAULT_LABEL) -> None:
+    @one_at_a_time
+    def add_reference(
+        self, image: Given, mask: Given, label: str = DEFAULT_LABEL, *, resample: bool = False
+    ) -> None:
         """Add one example of a label; one that is there already changes nothing."""
         name = check_label(label)
-        added = to_reference(image, mask, name, self._bench.author)
+        added = to_reference(image, mask, name, self._bench.author, resample=resample)
         self._use_references(name, (*self.references.of(name), added))
 
-    @_one_at_a_time
+    @one_at_a_time
     def remove_reference(self, label: str, digest: str) -> None:
         """Take one example of a label away, by its hash."""
         name = check_label(label)
         self._use_references(name, self.references.remove(name, digest).of(name))
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_point_interaction(
         self,
         coordinates: Given,
@@ -160,7 +157,7 @@ class Session:
         mark = place_click(self._open().image, coordinates, is_positive=is_positive, world=world)
         return self._interact(label, (mark,), run_prediction)
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_bbox_interaction(
         self,
         bbox_coords: Given,
@@ -180,7 +177,7 @@ class Session:
         mark = place_box(self._open().image, bbox_coords, is_positive=is_positive)
         return self._interact(label, (mark,), run_prediction)
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_scribble_interaction(
         self,
         scribble: Given,
@@ -201,7 +198,7 @@ class Session:
         marks = tuple((index, Scribble(mask, is_positive)) for index, mask in drawn)
         return self._interact(label, marks, run_prediction)
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_lasso_interaction(
         self,
         lasso: Given,
@@ -217,7 +214,7 @@ class Session:
         marks = tuple((index, Lasso(mask, is_positive)) for index, mask in drawn)
         return self._interact(label, marks, run_prediction)
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_initial_seg_interaction(
         self, initial_seg: Given, label: str = DEFAULT_LABEL, *, slice_index: Given | None = None
     ) -> Mask:
@@ -241,7 +238,7 @@ class Session:
         workspace.do(GiveMask(name, given))
         return workspace.mask(name)
 
-    @_one_at_a_time
+    @one_at_a_time
     def predict(
         self,
         labels: Given | None = None,
@@ -269,7 +266,7 @@ class Session:
             for name, target in targets.items()
         }
 
-    @_one_at_a_time
+    @one_at_a_time
     def mask(self, label: str = DEFAULT_LABEL, *, slice_index: Given | None = None) -> Mask:
         """Return a label's mask in the shape of the image, or of one slice of it.
 
@@ -280,29 +277,29 @@ class Session:
         """
         return self._part(self._open().mask(self._known(label)), slice_index)
 
-    @_one_at_a_time
+    @one_at_a_time
     def probability(
         self, label: str = DEFAULT_LABEL, *, slice_index: Given | None = None
     ) -> Float32[np.ndarray, "..."]:
         """Return a label's probability in 0..1; the mask is where it is at least 0.5."""
         return self._part(self._open().probability(self._known(label)), slice_index)
 
-    @_one_at_a_time
+    @one_at_a_time
     def presence(self, label: str = DEFAULT_LABEL) -> float:
         """Return the score in 0..1 that the label is on the image at all (the best slice's)."""
         return self._open().view.labels[self._known(label)].presence
 
-    @_one_at_a_time
+    @one_at_a_time
     def undo(self) -> bool:
         """Take the last step back; False if there is none."""
         return self._workspace is not None and self._workspace.log.undo()
 
-    @_one_at_a_time
+    @one_at_a_time
     def redo(self) -> bool:
         """Do an undone step again; False if there is none."""
         return self._workspace is not None and self._workspace.log.redo()
 
-    @_one_at_a_time
+    @one_at_a_time
     def commit(self, label: str = DEFAULT_LABEL) -> str:
         """Accept a label's mask: lock it and make it an example of the label; return its hash.
 
@@ -320,22 +317,22 @@ class Session:
         workspace.do(Commit(name, digest))
         return digest
 
-    @_one_at_a_time
+    @one_at_a_time
     def lock(self, label: str = DEFAULT_LABEL) -> None:
         """Freeze a label's mask and keep the others out of it."""
         self._open().do(Lock(self._known(label), is_locked=True))
 
-    @_one_at_a_time
+    @one_at_a_time
     def unlock(self, label: str = DEFAULT_LABEL) -> None:
         """Let a label change again."""
         self._open().do(Lock(self._known(label), is_locked=False))
 
-    @_one_at_a_time
+    @one_at_a_time
     def reset_interactions(self) -> None:
         """Forget all labels except locked ones; references stay, and undo brings all back."""
         self._open().do(Reset())
 
-    @_one_at_a_time
+    @one_at_a_time
     def replay(self, progress: Progress | None = None) -> ReplayReport:
         """Rebuild the masks from the prompt log and compare them with what was seen.
 
@@ -344,7 +341,7 @@ class Session:
         """
         return self._open().replay(progress or SilentProgress())
 
-    @_one_at_a_time
+    @one_at_a_time
     def save(self, path: str | Path) -> None:
         """Write log, masks and references, so that work can go on another day.
 
@@ -385,7 +382,7 @@ class Session:
             )
         return session
 
-    @_one_at_a_time
+    @one_at_a_time
     def write_mask(
         self, path: str | Path, labels: Given | None = None, priority: Given = ()
     ) -> LabelMap:
@@ -417,13 +414,13 @@ class Session:
         return None if self._workspace is None else self._workspace.image
 
     @property
-    @_one_at_a_time
+    @one_at_a_time
     def labels(self) -> tuple[str, ...]:
         """Labels on this image, in the order they appeared."""
         return () if self._workspace is None else tuple(self._workspace.view.labels)
 
     @property
-    @_one_at_a_time
+    @one_at_a_time
     def locked(self) -> tuple[str, ...]:
         """Locked labels."""
         if self._workspace is None:
@@ -432,7 +429,7 @@ class Session:
         return tuple(name for name, state in states.items() if state.is_locked)
 
     @property
-    @_one_at_a_time
+    @one_at_a_time
     def references(self) -> ReferenceBank:
         """The examples of every label."""
         return self._bank if self._workspace is None else self._workspace.view.bank
@@ -447,7 +444,7 @@ class Session:
         """What a person should know about the file this was loaded from; None if nothing."""
         return self._notice
 
-    @_one_at_a_time
+    @one_at_a_time
     def interactions(self, label: str = DEFAULT_LABEL, slice_index: Given = 0) -> Interactions:
         """Return what was said about a label on a slice."""
         workspace = self._open()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from medprism.core.errors import FormatVersionError, GeometryError, ImageReadError
+from medprism.core.geometry import TOLERANCE_VOXELS, Geometry
 from medprism.core.image import Image
 from medprism.io.dicom import read_dicom, read_dicom_folder
 from medprism.io.itk_volume import read_itk, read_itk_mask
@@ -16,6 +17,7 @@ from medprism.io.mask_file import MaskFile, to_label_numbers
 from medprism.io.nifti import read_nifti, read_nifti_mask
 from medprism.io.raster import read_raster, read_raster_mask
 from medprism.io.recognise import recognise
+from medprism.io.resample import resample_mask
 from medprism.io.tiff import read_tiff, read_tiff_mask
 
 _Read = TypeVar("_Read", Image, MaskFile)
@@ -84,15 +86,23 @@ def read_image(path: Path | str, part: str | None = None) -> Image:
         return FORMATS[_format_of(path)].read(path, part).replace(source=path)
 
 
-def read_mask(path: Path | str, like: Image | None = None, part: str | None = None) -> MaskFile:
+def read_mask(
+    path: Path | str,
+    like: Image | None = None,
+    part: str | None = None,
+    *,
+    resample: bool = False,
+) -> MaskFile:
     """Read label numbers, on the grid of `like` where it is given.
 
     The grids are compared in world millimetres where both files know them, else by shape. A mask
-    of one slice fits a planar image.
+    of one slice fits a planar image. With `resample` a mask on another grid is brought onto that
+    of the image, as `resample.resample_mask` does.
 
     Raises:
         ImageReadError: unreadable, or values that are no label numbers.
-        GeometryError: the mask lies on another grid than `like`.
+        GeometryError: the mask lies on another grid than `like` and is not to be resampled, or
+            cannot be.
     """
     path = Path(path)
     with _named(path):
@@ -102,12 +112,28 @@ def read_mask(path: Path | str, like: Image | None = None, part: str | None = No
     here, there = found.geometry, like.geometry
     both_know = here.is_physical and there.is_physical
     if here.shape != there.shape or (both_know and not here.matches(there)):
-        raise GeometryError(
-            f"mask {path} lies on {here.describe()} but its image on {there.describe()}; "
-            "resample the mask onto the image first"
-        )
+        if not resample:
+            raise GeometryError(_two_grids(path, here, like))
+        with _named(path):
+            found = resample_mask(found, there)
     array = like.from_stack(found.array.reshape(there.shape))
     return replace(found, array=array, geometry=there)
+
+
+def _two_grids(path: Path, here: Geometry, like: Image) -> str:
+    there = like.geometry
+    image = "its image" if like.source is None else f"its image {like.source}"
+    if not (here.is_physical and there.is_physical):
+        return (
+            f"mask {path} lies on {here.describe()} but {image} on {there.describe()}, and without "
+            "a spacing in both files there is no way to resample the mask; choose the mask that "
+            "belongs to the image"
+        )
+    return (
+        f"mask {path} lies on {here.describe()} but {image} on {there.describe()}; they may differ "
+        f"by {TOLERANCE_VOXELS:g} voxels at the corners, so resample the mask onto the image with "
+        "--resample (resample=True), or choose the one that belongs to it"
+    )
 
 
 def _format_of(path: Path) -> str:

@@ -164,3 +164,56 @@ def test_files_of_one_image_are_refused_for_a_folder(
         )
         assert ended.status == 2
         assert "files of one image" in ended.err
+
+
+def test_a_click_in_mm_is_the_click_on_that_voxel(
+    medprism: Command, nano: Path, tmp_path: Path
+) -> None:
+    stack = np.stack([scene(k)[0] for k in range(3)]).transpose(2, 1, 0)
+    affine = np.array([[-0.5, 0, 0, 9], [0, 0.1, -2.9, 4], [0, 0.7, 0.4, -80], [0, 0, 0, 1.0]])
+    nib.save(nib.Nifti1Image(stack, affine), tmp_path / "v.nii.gz")
+    x, y, z, _ = affine @ (40, 30, 1, 1)
+    clicks = {"voxel": ("--click", "1,30,40,+"), "mm": ("--click-mm", f"{x},{y},{z},+")}
+    for name, click in clicks.items():
+        out = tmp_path / f"{name}.nii.gz"
+        ended = medprism("predict", tmp_path / "v.nii.gz", "-o", out, "--model", nano, *click)
+        assert ended.status == 0, ended.err
+    voxel, mm = (np.asarray(nib.load(tmp_path / f"{name}.nii.gz").dataobj) for name in clicks)
+    assert voxel.any()
+    np.testing.assert_array_equal(voxel, mm)
+
+
+def test_a_click_in_mm_on_a_picture_is_refused(
+    medprism: Command, nano: Path, picture: Path
+) -> None:
+    out = picture.with_name("m.png")
+    ended = medprism("predict", picture, "-o", out, "--model", nano, "--click-mm", "1,2,3,+")
+    assert ended.status == 2
+    assert "knows no spacing" in ended.err and not out.exists()
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_references_on_another_grid_need_resample(
+    medprism: Command, nano: Path, tmp_path: Path, described: bool
+) -> None:
+    image, masks = scene(1)
+    folder = tmp_path / "examples" / "volumes"
+    folder.mkdir(parents=True)
+    liver = masks["liver"].astype(np.uint8).T[::2, ::2, None]
+    for name, array, spacing in (("img", image.T[..., None], 1.0), ("seg", liver, 2.0)):
+        affine = np.diag([spacing, spacing, 3.0, 1.0])
+        nib.save(nib.Nifti1Image(array, affine), folder / f"one_{name}.nii.gz")
+    if described:
+        (tmp_path / "examples" / "dataset.json").write_text('{"classes": {"1": "organ"}}')
+    command = (
+        *("predict", folder / "one_img.nii.gz", "-o", tmp_path / "m.nii.gz", "--model", nano),
+        *("--references", tmp_path / "examples", "--label", "organ"),
+    )
+    ended = medprism(*command)
+    assert ended.status == 2
+    assert "(1, 88, 124) voxels of 3 x 1 x 1 mm" in ended.err
+    assert "(1, 44, 62) voxels of 3 x 2 x 2 mm" in ended.err
+    assert "0.01 voxels" in ended.err and "--resample" in ended.err
+    assert not (tmp_path / "m.nii.gz").exists()
+    assert medprism(*command, "--resample").status == 0
+    assert (tmp_path / "m.nii.gz").exists()

@@ -1,7 +1,8 @@
-"""Clicks and boxes as they are typed: `120,88,+`, and `10,20,60,80` for a box."""
+"""Clicks and boxes as they are typed: `120,88,+`, `-31.5,12,190,+` in mm, `10,20,60,80` a box."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from medprism.core.errors import PromptError
@@ -19,7 +20,7 @@ def parse_click(text: str) -> PointMark:
         PromptError: other parts than these.
 
     >>> parse_click("3,120,88,-")
-    PointMark(position=(3, 120, 88), is_positive=False)
+    PointMark(position=(3, 120, 88), is_positive=False, is_world=False)
     """
     from medprism.inference.knowledge import PointMark
 
@@ -31,6 +32,31 @@ def parse_click(text: str) -> PointMark:
             "with - in place of + for what does not belong to the structure"
         )
     return PointMark(tuple(numbers), _SIGNS[parts[-1].strip()])
+
+
+def parse_click_mm(text: str) -> PointMark:
+    """Return the click of `x,y,z,+`: a position in millimetres, x to the right, y to the front.
+
+    Raises:
+        PromptError: other parts than these.
+
+    >>> parse_click_mm("-31.5,12,190,-")
+    PointMark(position=(-31.5, 12.0, 190.0), is_positive=False, is_world=True)
+    """
+    from medprism.inference.knowledge import PointMark
+
+    *place, sign = (part.strip() for part in text.split(","))
+    try:
+        position = tuple(float(part) for part in place)
+    except ValueError:
+        position = ()
+    if len(position) != 3 or not all(map(math.isfinite, position)) or sign not in _SIGNS:
+        raise PromptError(
+            f"--click-mm {text!r} is no click; give x,y,z,+ in millimetres (RAS+: x grows to the "
+            "right, y to the front, z upwards), with - in place of + for what does not belong to "
+            "the structure"
+        )
+    return PointMark(position, _SIGNS[sign], is_world=True)
 
 
 def parse_box(text: str) -> BoxMark:

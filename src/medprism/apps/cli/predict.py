@@ -29,9 +29,17 @@ def predict(
         list[str] | None,
         typer.Option(help="A click row,col,+ or slice,row,col,- (again for more)."),
     ] = None,
+    click_mm: Annotated[
+        list[str] | None,
+        typer.Option(help="A click at x,y,z,+ in millimetres, RAS+ (again for more)."),
+    ] = None,
     box: Annotated[
         list[str] | None, typer.Option(help="A box top,left,bottom,right (slice in front).")
     ] = None,
+    resample: Annotated[
+        bool,
+        typer.Option("--resample", help="Bring reference masks of another grid onto their images."),
+    ] = False,
     model: Annotated[str, typer.Option(help="Preset, or path of a checkpoint.")] = "kprism-compact",
     priority: Annotated[str, typer.Option(help="Labels that win where masks overlap.")] = "",
     statistics: Annotated[Path | None, typer.Option(help="CSV of sizes and presence.")] = None,
@@ -50,7 +58,9 @@ def predict(
         references=references,
         label=label,
         clicks=tuple(click or ()),
+        clicks_mm=tuple(click_mm or ()),
         boxes=tuple(box or ()),
+        resample=resample,
         model=model,
         priority=priority,
         statistics=statistics,

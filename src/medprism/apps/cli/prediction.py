@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from medprism.apps.cli.click_argument import parse_box, parse_click
+from medprism.apps.cli.click_argument import parse_box, parse_click, parse_click_mm
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.apps.reference_folder import open_references
@@ -33,7 +33,9 @@ class Wish:
     references: Path | None
     label: str | None
     clicks: tuple[str, ...]
+    clicks_mm: tuple[str, ...]
     boxes: tuple[str, ...]
+    resample: bool
     model: str
     priority: str
     statistics: Path | None
@@ -67,7 +69,7 @@ def _knowledge(wish: Wish) -> Knowledge:
     folder = None
     if wish.references is not None:
         named = label or (classes[0] if len(classes) == 1 else None)
-        folder = open_references(wish.references, named)
+        folder = open_references(wish.references, named, resample=wish.resample)
         label = folder.label
         if folder.left_out:
             taken = len(folder.examples)
@@ -76,8 +78,12 @@ def _knowledge(wish: Wish) -> Knowledge:
         classes=classes,
         examples=() if folder is None else folder.examples,
         boxes=tuple(parse_box(text) for text in wish.boxes),
-        clicks=tuple(parse_click(text) for text in wish.clicks),
+        clicks=(
+            *(parse_click(text) for text in wish.clicks),
+            *(parse_click_mm(text) for text in wish.clicks_mm),
+        ),
         label=label,
+        resample=wish.resample,
     )
 
 
