@@ -8,6 +8,7 @@ import pytest
 from medprism.core.concepts import Concept, ConceptTable
 from medprism.core.errors import StoreError
 from medprism.data.case import DatasetInfo
+from medprism.data.datasets.adapters import PUBLISHED
 from medprism.data.diet import choose_diet
 from medprism.data.preparation import prepare
 from medprism.data.store import SliceStore
@@ -58,6 +59,19 @@ def test_own_sets_join_the_concept_of_the_same_name_or_synonym() -> None:
     concepts = choose_diet(store).concepts
     assert set(concepts[concepts.row("polyp")].label_ids) == {"kvasir_seg", "mine"}
     assert dict(concepts[concepts.row("stent")].label_ids) == {"mine": (2,), "b": (7,)}
+
+
+def test_published_sets_give_their_concepts_and_share_them() -> None:
+    infos = [PUBLISHED[name].info for name in ("bkai_igh", "amos_ct", "btcv", "lits")]
+    concepts = choose_diet(_empty_store([*infos, _info("kvasir_seg", {})])).concepts
+    assert dict(concepts[concepts.row("polyp")].label_ids) == {
+        "kvasir_seg": (1,),
+        "bkai_igh": (1, 2),
+    }
+    assert "neoplastic polyp" not in concepts.names
+    # BTCV is never trained on by K-Prism, so its role keeps it out.
+    assert dict(concepts[concepts.row("esophagus")].label_ids) == {"amos_ct": (5,)}
+    assert dict(concepts[concepts.row("liver tumour")].label_ids) == {"lits": (2,)}
 
 
 def test_a_checkpoints_table_comes_first_and_keeps_its_rows() -> None:

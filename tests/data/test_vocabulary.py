@@ -6,11 +6,14 @@ import pytest
 from medprism.core.concepts import ConceptTable
 from medprism.core.errors import LabelError
 from medprism.data.case import DatasetInfo
+from medprism.data.datasets.adapters import PUBLISHED
 from medprism.data.vocabulary import (
     PARTIAL_LABELS,
     concepts_from,
     evaluation_targets,
     known_datasets,
+    published_concepts,
+    shared_concept,
     training_concepts,
     unseen_concepts,
 )
@@ -138,3 +141,18 @@ def test_classes_of_own_datasets_become_concepts_in_order() -> None:
     table = concepts_from(infos)
     assert table.names == ("Liver", "Tumour", "Spleen")
     assert dict(table[0].label_ids) == {"a": (1,), "b": (7, 9)}
+
+
+def test_published_sets_use_the_names_of_the_vocabulary() -> None:
+    assert shared_concept("Esophagus").name == "oesophagus"
+    assert shared_concept("liver tumour").name == "liver mass"
+    with pytest.raises(LabelError, match="did you mean"):
+        shared_concept("livre")
+    (polyp,) = published_concepts(PUBLISHED["bkai_igh"].info)
+    assert (polyp.name, dict(polyp.label_ids)) == ("polyp", {"bkai_igh": (1, 2)})
+    assert "colon polyp" in polyp.synonyms
+
+
+def test_a_folder_that_only_shares_the_name_of_a_published_set_is_not_it() -> None:
+    own = DatasetInfo("busi", "my own pictures", "train", "US", {1: "cyst"})
+    assert published_concepts(own) == ()

@@ -7,6 +7,7 @@ import pytest
 
 from medprism.core.concepts import Concept, ConceptTable
 from medprism.core.errors import LabelError, StoreError
+from medprism.data.datasets.adapters import PUBLISHED
 from medprism.data.preparation import PrepareConfig, prepare
 from medprism.data.store import SliceStore
 from medprism.data.vocabulary import training_concepts
@@ -37,6 +38,16 @@ def test_the_vocabulary_names_the_targets_of_shared_sets(scenes: SliceStore) -> 
     partial = [t for t in targets_of(scenes, "edd2020", training_concepts())]
     assert partial
     assert not any(target.is_exhaustive for target in partial)
+
+
+def test_published_sets_name_their_own_targets() -> None:
+    infos = {name: PUBLISHED[name].info for name in ("bkai_igh", "btcv")}
+    store = SliceStore(Path("store"), infos, (), {})
+    table = ConceptTable((Concept("polyp", (), {"bkai_igh": (1, 2)}),))
+    assert targets_of(store, "bkai_igh", table) == (Target("bkai_igh", "polyp", (1, 2), True),)
+    found = {t.concept: t for t in targets_of(store, "btcv", table)}
+    assert found["kidney"].label_ids == (2, 3)
+    assert not found["kidney"].is_exhaustive
 
 
 def test_trained_targets_are_all_pools_of_the_table() -> None:

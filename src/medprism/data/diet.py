@@ -10,7 +10,13 @@ from medprism.core.errors import LabelError, StoreError
 from medprism.data.case import DatasetInfo
 from medprism.data.licence import licence_kind
 from medprism.data.store import SliceStore
-from medprism.data.vocabulary import PARTIAL_LABELS, LabelIds, known_datasets, training_concepts
+from medprism.data.vocabulary import (
+    PARTIAL_LABELS,
+    LabelIds,
+    known_datasets,
+    published_concepts,
+    training_concepts,
+)
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,10 @@ def choose_diet(
 ) -> Diet:
     """Return what a run on a store learns from.
 
-    Sets of the shared vocabulary give its concepts, classes of other sets stand for themselves;
-    the same name (or a synonym) is the same concept. `licences` limits the sets by kind (see
-    `licence_kind`). The rows of `start`, the table of a checkpoint to begin with, come first.
+    Sets of the shared vocabulary and published sets give its concepts, classes of other sets stand
+    for themselves; the same name (or a synonym) is the same concept. `licences` limits the sets by
+    kind (see `licence_kind`). The rows of `start`, the table of a checkpoint to begin with, come
+    first.
 
     Raises:
         StoreError: no training set is left.
@@ -62,18 +69,20 @@ def choose_diet(
             canonical = table.add(concept.name, concept.synonyms, exhaustive)
             if rest:
                 partial[canonical] = rest
-    for name, label_id, dataset in _own_classes(infos):
-        table.add(name, (), {dataset: (label_id,)})
+    for concept in _own_concepts(infos):
+        table.add(concept.name, concept.synonyms, concept.label_ids)
     return Diet(store.only(names), infos, table.finish(), partial)
 
 
-def _own_classes(infos: Sequence[DatasetInfo]) -> Iterator[tuple[str, int, str]]:
-    """Yield the classes of sets that the vocabulary does not know."""
+def _own_concepts(infos: Sequence[DatasetInfo]) -> Iterator[Concept]:
+    """Yield the concepts of published sets, and the classes of sets that nobody knows."""
     known = set(known_datasets())
     for info in infos:
         if info.name not in known:
-            for label_id, name in sorted(info.classes.items()):
-                yield name, label_id, info.name
+            yield from published_concepts(info) or (
+                Concept(name, (), {info.name: (label_id,)})
+                for label_id, name in sorted(info.classes.items())
+            )
 
 
 class _Growing:

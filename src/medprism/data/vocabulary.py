@@ -13,12 +13,13 @@ The order of `_TRAINED` is the order of the class table: append, never reorder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from medprism.core.concepts import Concept, ConceptTable
 from medprism.core.errors import LabelError
 from medprism.data.case import DatasetInfo
+from medprism.data.datasets.adapters import PUBLISHED
 
 LabelIds = Mapping[str, tuple[int, ...]]
 
@@ -285,6 +286,60 @@ _UNSEEN: Final[tuple[Entry, ...]] = (
     Entry("ROP demarcation ridge", ("retinopathy ridge",), external={"rop_ridge": (1,)}),
 )
 
+# Only published sets have these; `datasets.adapters.PUBLISHED` says which label ids they are.
+_PUBLISHED: Final[tuple[Entry, ...]] = (
+    Entry("spleen"),
+    Entry("gallbladder", ("gall bladder",)),
+    Entry("oesophagus", ("esophagus",)),
+    Entry("duodenum"),
+    Entry("inferior vena cava", ("postcava", "ivc")),
+    Entry("portal and splenic vein", ("portal vein and splenic vein",)),
+    Entry("spinal cord"),
+    Entry("optic chiasm"),
+    Entry("pituitary gland", ("pituitary",)),
+    Entry("grey matter", ("gray matter",)),
+    Entry("white matter"),
+    Entry("cerebrospinal fluid", ("csf",)),
+    Entry("sacrum"),
+    Entry("hip bone", ("hip",)),
+    Entry("lumbar spine", ("lumbar vertebrae",)),
+    Entry("FDG-avid tumour", ("fdg-avid tumor", "fdg-avid lesion")),
+    Entry("lung infection", ("covid-19 infection",)),
+    Entry("thyroid nodule"),
+    Entry("colorectal adenocarcinoma", ("adenocarcinoma",)),
+    Entry("ellipsoid zone", ("is/os",)),
+    Entry("intraretinal fluid", ("irf",)),
+    Entry("subretinal fluid", ("srf",)),
+    Entry("subretinal hyperreflective material", ("shrm",)),
+    Entry("pigment epithelial detachment", ("ped",)),
+    *(
+        Entry(f"{organ}, long axis")
+        for organ in ("left ventricle", "myocardium", "right ventricle")
+    ),
+    *(
+        Entry(f"{side} {organ}")
+        for organ in (
+            "lung",
+            "kidney",
+            "adrenal gland",
+            "eye",
+            "lens",
+            "optic nerve",
+            "temporal lobe",
+            "parotid gland",
+            "inner ear",
+            "middle ear",
+            "temporomandibular joint",
+            "mandible",
+        )
+        for side in ("left", "right")
+    ),
+)
+
+_ALL: Final = ConceptTable(
+    tuple(Concept(entry.name, entry.synonyms) for entry in (*_TRAINED, *_UNSEEN, *_PUBLISHED))
+)
+
 PARTIAL_LABELS: Final[Mapping[str, LabelIds]] = {
     entry.name: entry.partial for entry in _TRAINED if entry.partial
 }
@@ -320,6 +375,34 @@ def concepts_from(infos: Iterable[DatasetInfo]) -> ConceptTable:
             _, ids = found.setdefault(name.casefold(), (name, {}))
             ids[info.name] = (*ids.get(info.name, ()), label_id)
     return ConceptTable(tuple(Concept(name, (), ids) for name, ids in found.values()))
+
+
+def shared_concept(name: str) -> Concept:
+    """Return the concept of the vocabulary that a name or synonym means, without label ids.
+
+    Raises:
+        LabelError: the vocabulary does not have it; the message lists near ones.
+
+    >>> shared_concept("esophagus").name
+    'oesophagus'
+    """
+    return _ALL[_ALL.row(name)]
+
+
+def published_concepts(info: DatasetInfo) -> tuple[Concept, ...]:
+    """Return the concepts of a published set with its label ids; none for another set.
+
+    >>> from medprism.data.datasets.adapters import PUBLISHED
+    >>> [concept.name for concept in published_concepts(PUBLISHED["bkai_igh"].info)]
+    ['polyp']
+    """
+    published = PUBLISHED.get(info.name)
+    if published is None or published.title != info.title:
+        return ()
+    return tuple(
+        replace(shared_concept(name), label_ids={info.name: ids})
+        for name, ids in published.concepts.items()
+    )
 
 
 def unseen_concepts() -> ConceptTable:

@@ -18,7 +18,12 @@ from medprism.data.case import Case, LabelPlanes
 from medprism.data.datasets.adapters import open_dataset
 from medprism.data.store import SliceRow, SliceStore
 from medprism.data.stored_slice import read_image, read_planes
-from medprism.data.vocabulary import PARTIAL_LABELS, evaluation_targets, known_datasets
+from medprism.data.vocabulary import (
+    PARTIAL_LABELS,
+    evaluation_targets,
+    known_datasets,
+    published_concepts,
+)
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,22 @@ class Target:
 def targets_of(store: SliceStore, dataset: str, concepts: ConceptTable) -> tuple[Target, ...]:
     """Return what a dataset can be evaluated on.
 
-    The shared vocabulary knows the shared sets. Of another set, the model's own concept table says
-    which label ids form a concept; classes it does not name stand for themselves, and count as
-    exhaustive where the model was trained on the set.
+    The shared vocabulary knows the shared sets, published sets know theirs. Of another set,
+    the model's own concept table says which label ids form a concept; classes it does not name
+    stand for themselves, and count as exhaustive where the model was trained on the set.
     """
     if dataset in known_datasets():
         exhaustive = {c.name for c in concepts.concepts if dataset in c.label_ids}
         return tuple(
             Target(dataset, name, ids, name in exhaustive)
             for name, ids in evaluation_targets(dataset)
+        )
+    published = published_concepts(store.info(dataset))
+    if published:
+        exhaustive = {c.name for c in concepts.concepts if dataset in c.label_ids}
+        return tuple(
+            Target(dataset, concept.name, concept.label_ids[dataset], concept.name in exhaustive)
+            for concept in published
         )
     trained = tuple(
         Target(dataset, concept.name, concept.label_ids[dataset], True)

@@ -9,14 +9,18 @@ from typing import Annotated
 
 import typer
 
+from medprism.apps.cli.dataset_check import check
+from medprism.apps.cli.dataset_list import list_sets
 from medprism.apps.cli.listing import split_list
 
-app = typer.Typer(help="Prepare datasets.", no_args_is_help=True)
+app = typer.Typer(help="Prepare, list, check and convert datasets.", no_args_is_help=True)
+app.command(name="list")(list_sets)
+app.command(name="check")(check)
 
 
 @app.callback()
 def data() -> None:
-    """Prepare datasets."""
+    """Prepare, list, check and convert datasets."""
 
 
 @app.command()
@@ -24,7 +28,7 @@ def prepare(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FOLDER", help="Dataset folders, or folders that hold dataset folders."
+            metavar="FOLDER", help="Dataset folders, folders that hold some, or NAME=FOLDER."
         ),
     ],
     store: Annotated[Path, typer.Option("--store", "-o", help="Folder of the store.")],
