@@ -3,17 +3,14 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import pytest
-import torch
 
 from medprism.core.image import Image
 from medprism.core.prompt import Click, Interactions
-from medprism.inference.decoding import ReferenceView, Request, canvas_probability, decode
+from medprism.inference.decoding import ReferenceView, Request, decode
 from medprism.inference.encoder import Encoder, View
 from medprism.inference.encoding_cache import EncodingCache
 from medprism.inference.reference_bank import Reference
 from medprism.inference.zoom import Crop
-from medprism.models.segmenter import Decoded
 from tests.inference.fake_segmenter import CountingSegmenter, fake_model
 from tests.inference.phantom import scene, volume
 
@@ -127,11 +124,3 @@ def test_the_order_of_references_changes_nothing() -> None:
         answers.append(_decode([Request(View(IMAGE, 0), references=examples)])[0])
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [(12, 20), (24, 40), (48, 80)])
-def test_coarse_logits_are_brought_to_the_canvas(size: tuple[int, int]) -> None:
-    logits = torch.linspace(-3, 3, size[1]).expand(2, *size)
-    probability = canvas_probability(Decoded(logits, ()), (48, 80))
-    expected = torch.nn.functional.interpolate(logits[:, None], (48, 80), mode="bilinear")[:, 0]
-    torch.testing.assert_close(probability, torch.sigmoid(expected))

@@ -4,7 +4,14 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from medprism.models.segmenter import Clicks, Features, ReferenceFeatures, Segmenter
+from medprism.models.segmenter import (
+    Clicks,
+    Decoded,
+    Features,
+    ReferenceFeatures,
+    Segmenter,
+    canvas_logits,
+)
 
 
 def make_references(seed: int, positions: int = 4) -> ReferenceFeatures:
@@ -52,6 +59,15 @@ def test_more_references_are_one_longer_value() -> None:
     assert torch.equal(joined.valid, torch.cat([one.valid, other.valid], 1))
     assert torch.allclose(joined.summary, one.summary + other.summary)
     assert torch.allclose(joined.weight, one.weight + other.weight)
+
+
+@pytest.mark.parametrize("size", [(12, 20), (24, 40), (48, 80)])
+def test_coarse_logits_are_brought_to_the_canvas(size: tuple[int, int]) -> None:
+    logits = torch.linspace(-3, 3, size[1]).expand(2, *size).bfloat16()
+    brought = canvas_logits(Decoded(logits, ()), (48, 80))
+    single = logits[:, None].float()
+    expected = torch.nn.functional.interpolate(single, (48, 80), mode="bilinear")[:, 0]
+    torch.testing.assert_close(brought, expected)
 
 
 def test_wrong_shapes_fail_where_the_value_is_made() -> None:

@@ -94,7 +94,7 @@ def everything(folder: Path, config: TrainConfig) -> dict[str, Tensor]:
     """Return all tensors of the saved state: model, average, moments."""
     model = make_nano(seed=99)
     average, optimizer = average_of(model), make_optimizer(model, config)
-    load_state(folder / STATE_FILE, model, average, optimizer)
+    load_state(folder / STATE_FILE, config, model, average, optimizer)
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
     for name, parameter in model.named_parameters():

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from medprism.core.preprocess import Fit, standardise
 from medprism.core.prompt import Interactions
-from medprism.models.kprism.model import KPrism, canvas_logits
-from medprism.models.segmenter import Clicks, Prompts, ReferenceFeatures
+from medprism.models.kprism.model import KPrism
+from medprism.models.segmenter import Clicks, Prompts, ReferenceFeatures, canvas_logits
 from medprism.prompts.clicks import next_click
 from medprism.prompts.rasterise import pad_queries, to_canvas
 from medprism.training.config import StageConfig, TrainConfig
@@ -78,7 +78,7 @@ def learn(folder: Path, phantoms: int) -> Learned:
     )
     seconds = time.process_time() - started
     average = average_of(model)
-    load_state(folder / STATE_FILE, model, average, make_optimizer(model, config))
+    load_state(folder / STATE_FILE, config, model, average, make_optimizer(model, config))
     model.load_state_dict(average)
     return Learned(model.eval().requires_grad_(False), seconds)
 
@@ -151,7 +151,7 @@ def ask(
         dense=dense,
     )
     features = model.encode(torch.stack([canvas(r.row) for r in requests]))
-    probability = canvas_logits(model.decode(features, prompts), SIZE, SIZE).sigmoid()
+    probability = canvas_logits(model.decode(features, prompts), (SIZE, SIZE)).sigmoid()
     return probability.numpy()
 
 

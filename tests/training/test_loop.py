@@ -72,7 +72,7 @@ def test_the_seed_decides_everything(tmp_path: Path, straight: dict[str, Tensor]
     other = tmp_path / "other"
     other.mkdir()
     run(other, small_config(seed=4))
-    assert not same(everything(other, small_config()), straight)
+    assert not same(everything(other, small_config(seed=4)), straight)
 
 
 def test_a_run_killed_at_some_moment_goes_on_bit_for_bit(

@@ -40,7 +40,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(path: Path, model: torch.nn.Module | None = None) -> Position:
     model = make_nano() if model is None else model
-    return load_state(path, model, average_of(model), make_optimizer(model, small_config()))
+    optimizer = make_optimizer(model, small_config())
+    return load_state(path, small_config(), model, average_of(model), optimizer)
 
 
 def rewrite(saved: Path, path: Path, **changes: Any) -> None:  # noqa: ANN401
@@ -53,7 +54,7 @@ def rewrite(saved: Path, path: Path, **changes: Any) -> None:  # noqa: ANN401
 def test_a_state_comes_back_as_it_was_saved(saved: Path, tmp_path: Path) -> None:
     model = make_nano(seed=5)
     average, optimizer = average_of(model), make_optimizer(model, small_config())
-    position = load_state(saved, model, average, optimizer)
+    position = load_state(saved, small_config(), model, average, optimizer)
     assert position.step == 2 and position.seconds > 0
     assert position.best is None and position.history == ()
     again = tmp_path / STATE_FILE
@@ -64,13 +65,23 @@ def test_a_state_comes_back_as_it_was_saved(saved: Path, tmp_path: Path) -> None
     assert read_document(again)["config"] == json.loads(json.dumps(small_config().to_json()))
 
 
+def test_a_state_of_other_settings_is_refused(saved: Path) -> None:
+    model, other = make_nano(), small_config(peak_rate=0.5)
+    with pytest.raises(CheckpointError, match=r"peak_rate .*, not 0\.5"):
+        load_state(saved, other, model, average_of(model), make_optimizer(model, other))
+
+
 def test_a_parameter_that_was_never_asked_has_no_moments(tmp_path: Path) -> None:
-    run(tmp_path, small_config(odds=(0.0, 0.0, 1.0)), stop_after=1)
+    clicks_alone = small_config(odds=(0.0, 0.0, 1.0))
+    run(tmp_path, clicks_alone, stop_after=1)
     tensors = load_file(tmp_path / STATE_FILE)
     moments = {name.split(".", 2)[2] for name in tensors if name.startswith("optimizer.exp_avg.")}
     assert "clicks.label" in moments
     assert "classes.content" not in moments and "context.content" not in moments
-    assert load(tmp_path / STATE_FILE).step == 1
+    model = make_nano()
+    optimizer = make_optimizer(model, clicks_alone)
+    path = tmp_path / STATE_FILE
+    assert load_state(path, clicks_alone, model, average_of(model), optimizer).step == 1
 
 
 def test_the_file_carries_format_and_version(saved: Path) -> None:

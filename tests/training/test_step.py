@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from medprism.models.kprism.config import kprism_nano
-from medprism.models.kprism.model import KPrism, canvas_logits
-from medprism.models.segmenter import Decoded, Features, Prompts
+from medprism.models.kprism.model import KPrism
+from medprism.models.segmenter import Decoded, Features, Prompts, canvas_logits
 from medprism.objectives.segmentation import request_loss
 from medprism.training.batches import to_batch
 from medprism.training.config import StepPlan
@@ -91,7 +91,7 @@ def test_the_loss_is_that_of_the_rounds_that_learn(name: str) -> None:
             loss = request_loss(outputs, batch.target, WEIGHTS).mean()
             expected = expected + (0.8 if number else 1.0) * loss
             losses.append(loss.item())
-            mask = canvas_logits(decoded, 64, 64).detach().sigmoid() >= 0.5
+            mask = canvas_logits(decoded, (64, 64)).detach().sigmoid() >= 0.5
             truth = batch.target >= 0.5
             both = 2 * (mask & truth).sum((1, 2)) / (mask.sum((1, 2)) + truth.sum((1, 2)))
             dices.append(both.mean().item())
@@ -121,7 +121,7 @@ def test_a_user_corrects_only_where_the_answer_is_wrong(name: str) -> None:
         truth = batch.target >= 0.5
         for number in range(1, len(plan.rounds)):
             before, after = model.asked[number - 1], model.asked[number]
-            probability = canvas_logits(model.said[number - 1], 64, 64).detach().sigmoid()
+            probability = canvas_logits(model.said[number - 1], (64, 64)).detach().sigmoid()
             assert after.dense is not None
             # The previous answer is passed on as it is, not as a mask.
             assert torch.equal(after.dense[:, 2], probability)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import torch
+from torch import Tensor
 
+from medprism.core.concepts import ConceptTable
 from medprism.core.errors import CheckpointError, ConfigError
 from medprism.engines.loaded import LoadedModel
 from medprism.models.catalog import PRESETS, build_from_checkpoint
-from medprism.models.checkpoint import load_checkpoint
+from medprism.models.checkpoint import hash_tensors, load_checkpoint
+from medprism.models.kprism.config import KPrismConfig
+from medprism.models.kprism.model import KPrism
 
 # Engines a checkpoint can run on, best first: `auto` takes the first.
 ENGINES: Final = ("torch",)
@@ -53,6 +58,32 @@ def load(name_or_path: str | Path, engine: str = "auto", threads: int | None = N
             "training": dict(checkpoint.info.training),
             "metrics": dict(checkpoint.info.metrics),
         },
+    )
+
+
+def from_weights(
+    config: KPrismConfig,
+    weights: Mapping[str, Tensor],
+    concepts: ConceptTable,
+    long_side: int,
+) -> LoadedModel:
+    """Return a model whose weights are in memory, such as those of a run that goes on.
+
+    Its name is its weights hash, by which nothing can be loaded. Random states are left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = KPrism(config).eval()
+    model.load_state_dict(dict(weights))
+    digest = hash_tensors(weights)
+    return LoadedModel(
+        name=digest,
+        segmenter=model,
+        concepts=concepts,
+        long_side=long_side,
+        weights_hash=digest,
+        engine=ENGINES[0],
+        threads=torch.get_num_threads(),
+        card={},
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -15,13 +14,12 @@ from medprism.core.labels import Labels
 from medprism.core.prompt import Click, Mask2d
 from medprism.data.store import SliceStore
 from medprism.engines.loaded import LoadedModel
+from medprism.engines.loading import from_weights
 from medprism.evaluation.references import FixedReferences
 from medprism.evaluation.validation import Pair, ValidationConfig, choose_pairs, load_pair
 from medprism.inference.session import Session
 from medprism.io.overlay import overlay
-from medprism.models.checkpoint import hash_tensors
 from medprism.models.kprism.config import KPrismConfig
-from medprism.models.kprism.model import KPrism
 from medprism.prompts.clicks import next_click
 
 CLICKS: Final = 3
@@ -49,20 +47,7 @@ def make_sample_overlays(
     ]
 
     def draw(weights: dict[str, Tensor]) -> dict[str, Picture]:
-        with torch.random.fork_rng(devices=[]):
-            model = KPrism(config).eval()
-        model.load_state_dict(weights)
-        loaded = LoadedModel(
-            name="samples",
-            segmenter=model,
-            concepts=concepts,
-            long_side=long_side,
-            weights_hash=hash_tensors(weights),
-            engine="torch",
-            threads=torch.get_num_threads(),
-            card={},
-        )
-        return draw_samples(loaded, pairs)
+        return draw_samples(from_weights(config, weights, concepts, long_side), pairs)
 
     return draw
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from medprism.core.prompt import Interactions, Mask2d
 from medprism.core.randomness import counter_rng
 from medprism.data.store import SliceStore
 from medprism.engines.loaded import LoadedModel
+from medprism.engines.loading import from_weights
 from medprism.evaluation.cases import StoreReader, Target, trained_targets
 from medprism.evaluation.references import FixedReferences
 from medprism.inference.decoding import Probability, ReferenceView, Request, decode
@@ -30,9 +30,7 @@ from medprism.inference.encoder import Encoder, View
 from medprism.inference.encoding_cache import EncodingCache
 from medprism.inference.reference_bank import Reference
 from medprism.metrics.dice import dice
-from medprism.models.checkpoint import hash_tensors
 from medprism.models.kprism.config import KPrismConfig
-from medprism.models.kprism.model import KPrism
 from medprism.prompts.clicks import next_click
 
 _REPORTED: Final = (1, 3, 5)
@@ -94,21 +92,9 @@ def make_validate(
         )
     references = FixedReferences(store, settings.seed)
     pairs = [load_pair(store, concepts, references, number, target) for number, target in chosen]
-    with torch.random.fork_rng(devices=[]):
-        model = KPrism(config).eval()
 
     def validate(weights: dict[str, Tensor]) -> dict[str, float]:
-        model.load_state_dict(weights)
-        loaded = LoadedModel(
-            name="validation",
-            segmenter=model,
-            concepts=concepts,
-            long_side=long_side,
-            weights_hash=hash_tensors(weights),
-            engine="torch",
-            threads=torch.get_num_threads(),
-            card={},
-        )
+        loaded = from_weights(config, weights, concepts, long_side)
         return measure(loaded, pairs, settings.clicks)
 
     return validate

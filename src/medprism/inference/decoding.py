@@ -17,11 +17,11 @@ from medprism.inference.encoder import Encoder, View
 from medprism.inference.reference_bank import Reference
 from medprism.models.segmenter import (
     Clicks,
-    Decoded,
     Features,
     Prompts,
     ReferenceFeatures,
     Segmenter,
+    canvas_logits,
 )
 from medprism.prompts.rasterise import CanvasPrompt, pad_queries, to_canvas
 
@@ -78,16 +78,6 @@ def decode(
     return [answer for answer in answers if answer is not None]
 
 
-def canvas_probability(
-    decoded: Decoded, canvas: tuple[int, int]
-) -> Float[Tensor, "requests height width"]:
-    """Bring the final logits to the canvas (bilinear) and through the sigmoid."""
-    logits = decoded.logits[:, None].float()
-    if logits.shape[-2:] != canvas:
-        logits = F.interpolate(logits, canvas, mode="bilinear", align_corners=False)
-    return logits[:, 0].sigmoid()
-
-
 def _groups(encoder: Encoder, requests: Sequence[Request]) -> list[list[int]]:
     groups: dict[object, list[int]] = {}
     for index, request in enumerate(requests):
@@ -118,7 +108,7 @@ def _decode_chunk(
             clicks, dense = _where(encoder, requests)
         prompts = Prompts(concept=concept, references=references, clicks=clicks, dense=dense)
         decoded = segmenter.decode(_join_features(encoder, requests), prompts)
-        probability = canvas_probability(decoded, canvas).numpy()
+        probability = canvas_logits(decoded, canvas).sigmoid().numpy()
     # Copies: a view would keep the whole batch alive.
     return [answer.copy() for answer in probability]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -114,6 +115,16 @@ class Decoded:
 
     logits: Float[Tensor, "requests height width"]
     auxiliary: tuple[Float[Tensor, "requests _ _"], ...]
+
+
+def canvas_logits(
+    decoded: Decoded, canvas: tuple[int, int]
+) -> Float[Tensor, "requests height width"]:
+    """Bring the final logits to the canvas, bilinear, in float32."""
+    logits = decoded.logits[:, None].float()
+    if logits.shape[-2:] != canvas:
+        logits = F.interpolate(logits, canvas, mode="bilinear", align_corners=False)
+    return logits[:, 0]
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def train(
     average = average_of(model)
     position = Position(0, 0.0, None)
     if (folder / STATE_FILE).exists():
-        position = load_state(folder / STATE_FILE, model, average, optimizer)
+        position = load_state(folder / STATE_FILE, config, model, average, optimizer)
     group = replicas or Alone()
     meter, started, before = _Meter(), time.monotonic(), position.seconds
     keeper = _Keeper(schedule, validate, on_best, log, list(position.history), position.best)

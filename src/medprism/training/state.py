@@ -69,14 +69,20 @@ def save_state(
 
 
 def load_state(
-    path: Path, model: nn.Module, average: dict[str, Tensor], optimizer: AdamW
+    path: Path,
+    config: TrainConfig,
+    model: nn.Module,
+    average: dict[str, Tensor],
+    optimizer: AdamW,
 ) -> Position:
     """Restore a run in place and return its position.
 
     Raises:
-        CheckpointError: the file is damaged or belongs to a model of another layout.
+        CheckpointError: the file is damaged, or belongs to a run of other settings or a model of
+            another layout.
     """
     document = read_document(path)
+    _check_settings(path, document["config"], config)
     with _open(path) as stored:
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     _check_fit(path, tensors, model)
@@ -132,6 +138,17 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
         save_file(tensors, str(path), metadata)
     except SafetensorError as error:
         raise OSError(str(error)) from error
+
+
+def _check_settings(path: Path, saved: dict[str, Any], config: TrainConfig) -> None:
+    # Through JSON, which knows no tuples.
+    given = json.loads(json.dumps(config.to_json()))
+    wrong = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
+    if wrong:
+        raise CheckpointError(
+            f"training state {path} belongs to a run with {wrong[0]} {saved.get(wrong[0])!r}, not "
+            f"{given.get(wrong[0])!r}; go on with its own settings or start a new run folder"
+        )
 
 
 def _check_fit(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:

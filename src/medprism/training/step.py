@@ -12,8 +12,14 @@ from torch import Tensor, nn
 from medprism.core.preprocess import Fit
 from medprism.core.prompt import Click, Interaction, Interactions
 from medprism.core.randomness import counter_rng
-from medprism.models.kprism.model import KPrism, canvas_logits
-from medprism.models.segmenter import Clicks, Prompts, ReferenceFeatures, TensorValue
+from medprism.models.kprism.model import KPrism
+from medprism.models.segmenter import (
+    Clicks,
+    Prompts,
+    ReferenceFeatures,
+    TensorValue,
+    canvas_logits,
+)
 from medprism.objectives.segmentation import request_loss
 from medprism.prompts.clicks import draw_next_click, next_click
 from medprism.prompts.rasterise import pad_queries, to_canvas
@@ -75,6 +81,7 @@ class TrainingStep(nn.Module):
         concept = batch.concept if plan.asks_class else None
         truth = (batch.target >= 0.5).numpy()
         user = _User(truth, randomness)
+        canvas = (truth.shape[1], truth.shape[2])
         probability: Tensor | None = None
         total = batch.target.new_zeros(())
         losses, dices = [], []
@@ -86,7 +93,7 @@ class TrainingStep(nn.Module):
                 decoded = self.model.decode(features, prompts)
             outputs = (*(o.float() for o in decoded.auxiliary), decoded.logits.float())
             with torch.no_grad():
-                probability = canvas_logits(decoded, *batch.target.shape[-2:]).sigmoid()
+                probability = canvas_logits(decoded, canvas).sigmoid()
             if learns:
                 per_request = request_loss(outputs, batch.target, self.output_weights)
                 weight = self.later_weight if number else 1.0

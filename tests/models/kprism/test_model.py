@@ -17,8 +17,8 @@ from medprism.models.kprism.config import (
     kprism_compact,
     kprism_nano,
 )
-from medprism.models.kprism.model import KPrism, canvas_logits
-from medprism.models.segmenter import Clicks, Prompts, ReferenceFeatures, Segmenter
+from medprism.models.kprism.model import KPrism
+from medprism.models.segmenter import Clicks, Prompts, ReferenceFeatures, Segmenter, canvas_logits
 
 from .questions import KINDS, Question, answer, draw_question, make_model, worst_difference
 
@@ -191,7 +191,7 @@ def test_any_multiple_of_16_is_a_canvas(
     assert decoded.logits.shape == (requests, size[0] // 2, size[1] // 2)
     grids = [tuple(logits.shape[1:]) for logits in decoded.auxiliary]
     assert grids == [(size[0] // s, size[1] // s) for s in (16, 8, 4)]
-    assert canvas_logits(decoded, *size).shape == (requests, *size)
+    assert canvas_logits(decoded, size).shape == (requests, *size)
     assert all(logits.isfinite().all() for logits in (decoded.logits, *decoded.auxiliary))
 
 
@@ -329,15 +329,6 @@ def test_a_request_of_padding_alone_stays_finite_and_apart(nano: KPrism) -> None
     assert decoded.logits.isfinite().all()
     alone = answer(nano, question.pick([1]), "interactive").logits[0]
     assert float((decoded.logits[1] - alone).detach().abs().max()) <= CLOSE
-
-
-def test_canvas_logits_are_bilinear() -> None:
-    model = make_model(kprism_nano)
-    decoded = answer(model, draw_question(), "semantic")
-    expected = torch.nn.functional.interpolate(
-        decoded.logits[:, None], scale_factor=2, mode="bilinear", align_corners=False
-    )[:, 0]
-    assert torch.allclose(canvas_logits(decoded, 48, 80), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

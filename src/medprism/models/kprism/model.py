@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -166,10 +165,3 @@ class KPrism(nn.Module):
         if not groups:
             raise ConfigError("a request needs a class, a reference or a click; it has none")
         return Sparse.join(groups), context
-
-
-def canvas_logits(decoded: Decoded, height: int, width: int) -> Float[Tensor, "requests h w"]:
-    """Bring the final logits to the canvas, bilinear."""
-    return F.interpolate(
-        decoded.logits[:, None].float(), (height, width), mode="bilinear", align_corners=False
-    )[:, 0]
