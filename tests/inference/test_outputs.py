@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medprism.core.errors import InternalError, WriteError
-from medprism.inference.outputs import Outputs, draw_overlay, suffix_of
+from medprism.inference.outputs import Outputs, draw_overlay
 from medprism.inference.session import Session
 from medprism.io.reader import read_image, read_mask
 from tests.inference.fake_segmenter import fake_model
@@ -95,8 +95,3 @@ def test_what_could_not_be_written_is_refused_before_the_work(
 def test_a_session_without_an_image_is_our_mistake(tmp_path: Path) -> None:
     with pytest.raises(InternalError, match="without an image"):
         draw_overlay(Session(fake_model()))
-
-
-def test_suffixes_are_the_longest_that_fit() -> None:
-    assert suffix_of(Path("a.b.NII.GZ"), (".gz", ".nii.gz", ".nii")) == ".nii.gz"
-    assert suffix_of(Path("a.txt"), (".png",)) is None

@@ -89,12 +89,12 @@ def test_several_series_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
     with pytest.raises(ImageReadError) as caught:
         read_dicom_folder(tmp_path)
     message = str(caught.value)
-    assert "it holds 2 series; choose one with part=<uid>" in message
+    assert "it holds 2 series; choose one by its uid or its number, with --series" in message
     assert "1.2.3.4 (thorax, 4 files)" in message
     assert "9.9 (no description, 1 files)" in message
     assert read_dicom_folder(tmp_path, "1.2.3.4").num_slices == 4
     assert read_dicom_folder(tmp_path, "9.9").is_planar
-    with pytest.raises(ImageReadError, match="2 series and none is '7.7'; choose one"):
+    with pytest.raises(ImageReadError, match="2 series and not one '7.7'; choose one"):
         read_dicom_folder(tmp_path, "7.7")
 
 

@@ -20,8 +20,10 @@ from medprism.core.labels import LabelMap, Labels
 from medprism.io.palette import PALETTE
 from medprism.io.reader import read_image, read_mask
 from medprism.io.writer import (
-    MASK_WRITERS,
+    MASK_FORMATS,
+    choose_format,
     default_mask_suffix,
+    suffix_of,
     write_mask,
     write_png,
     write_probability,
@@ -38,6 +40,7 @@ from tests.io.phantoms import (
 )
 
 VOLUMES = [".nii", ".nii.gz", ".nrrd", ".mha"]
+PICTURES = [".png", ".tif", ".tiff", *VOLUMES, ".json"]
 PICTURE = Image.from_array(np.random.default_rng(11).integers(0, 256, (13, 21), dtype=np.uint8))
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
@@ -139,7 +142,7 @@ def test_masks_of_a_tilted_dicom_series_lie_on_its_grid(tmp_path: Path, suffix: 
         assert read_mask(path).geometry.matches(image.geometry, 1e-4)
 
 
-@pytest.mark.parametrize("suffix", MASK_WRITERS)
+@pytest.mark.parametrize("suffix", PICTURES)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (13, 21), (21, 3)])
 def test_pictures_come_back_with_names_in_every_format(
     tmp_path: Path, suffix: str, shape: tuple[int, int]
@@ -196,7 +199,7 @@ def test_a_tiff_mask_shows_the_palette(tmp_path: Path) -> None:
 
 
 def test_the_same_mask_gives_the_same_bytes(tmp_path: Path) -> None:
-    for suffix in MASK_WRITERS:
+    for suffix in PICTURES:
         for name in ("a", "b"):
             write_mask(tmp_path / f"{name}{suffix}", labels(PICTURE.shape), PICTURE)
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
@@ -210,7 +213,7 @@ def test_a_volume_as_png_and_unknown_suffixes_are_refused(tmp_path: Path) -> Non
         ("m.jpg", "JPEG does not keep label numbers"),
         ("m.gz", "not known"),
         ("m", "a file without suffix"),
-        ("m.mhd", r"choose .png, .tif, .tiff, .nii, .nii.gz, .nrrd, .mha"),
+        ("m.mhd", r"choose .png, .tif, .tiff, .nii.gz, .nii, .nrrd, .mha, .dcm"),
     ]:
         with pytest.raises(WriteError, match=reason):
             write_mask(tmp_path / name, labels(SHAPE), volume)
@@ -245,7 +248,7 @@ def test_a_picture_wider_than_nifti_1_allows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(tmp_path / "m.nii.gz", image).array, mask)
 
 
-@pytest.mark.parametrize("suffix", MASK_WRITERS)
+@pytest.mark.parametrize("suffix", PICTURES)
 def test_a_full_disk_leaves_the_old_mask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
@@ -262,7 +265,7 @@ def test_a_full_disk_leaves_the_old_mask(
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", MASK_WRITERS)
+@pytest.mark.parametrize("suffix", PICTURES)
 def test_a_missing_folder_is_one_sentence(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(WriteError, match="cannot write .*No such file"):
         write_mask(tmp_path / "nowhere" / f"m{suffix}", labels(PICTURE.shape), PICTURE)
@@ -336,3 +339,77 @@ def test_without_its_source_an_image_goes_by_suffix_and_shape() -> None:
     for name, suffix in [("gone.nrrd", ".nrrd"), ("gone.jpg", ".png"), ("gone.dcm", ".nii.gz")]:
         assert default_mask_suffix(PICTURE.replace(source=Path(name))) == suffix
     assert default_mask_suffix(volume.replace(source=Path("gone.tiff"))) == ".tif"
+
+
+def test_suffixes_are_the_longest_that_fit() -> None:
+    assert suffix_of(Path("a.b.NII.GZ"), (".gz", ".nii.gz", ".nii")) == ".nii.gz"
+    assert suffix_of(Path("a.txt"), (".png",)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "expected"),
+    [
+        ("m.dcm", None, "dicom-seg"),
+        ("m.labelmap.dcm", None, "dicom-labelmap"),
+        ("m.RTstruct.dcm", None, "rtstruct"),
+        ("m.dcm", "rtstruct", "rtstruct"),
+        ("m.dcm", "dicom-labelmap", "dicom-labelmap"),
+        ("m.rtstruct.dcm", "dicom-seg", "dicom-seg"),
+        ("m.nii", None, "nifti"),
+        ("m.json", "coco", "coco"),
+    ],
+)
+def test_suffix_or_name_choose_the_format(name: str, format: str | None, expected: str) -> None:
+    assert choose_format(Path(name), format) is MASK_FORMATS[expected]
+
+
+def test_a_format_that_is_unknown_or_not_of_the_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="there is no format 'dicom'; choose png, tiff, nifti"):
+        write_mask(tmp_path / "m.dcm", labels(PICTURE.shape), PICTURE, format="dicom")
+    with pytest.raises(WriteError, match=r"m.png as nifti; let its name end in .nii.gz or .nii"):
+        write_mask(tmp_path / "m.png", labels(PICTURE.shape), PICTURE, format="nifti")
+
+
+@pytest.mark.parametrize("suffix", PICTURES)
+def test_colours_come_back_in_every_format(tmp_path: Path, suffix: str) -> None:
+    chosen = {"left lung": (1, 2, 3), "Tümor": (250, 128, 7)}
+    path = tmp_path / f"m{suffix}"
+    write_mask(path, labels(PICTURE.shape), PICTURE, colours=chosen)
+    found = read_mask(path, PICTURE)
+    assert {found.names[number]: colour for number, colour in found.colours.items()} == chosen
+    if suffix in (".png", ".tif"):
+        shown = read_image(path).voxels[0]
+        assert {tuple(pixel) for pixel in shown.reshape(-1, 3).tolist()} == {
+            (0, 0, 0),
+            *chosen.values(),
+        }
+
+
+def test_a_colour_that_is_none_or_of_no_label_is_refused(tmp_path: Path) -> None:
+    for chosen, reason in [
+        ({"lung": (1, 2, 3)}, "colour for 'lung' but no such label; there is left lung, Tümor"),
+        ({"Tümor": (1, 2, 256)}, "must be red, green and blue, 0 to 255"),
+    ]:
+        with pytest.raises(LabelError, match=reason):
+            write_mask(tmp_path / "m.nii", labels(PICTURE.shape), PICTURE, colours=chosen)
+
+
+def test_a_number_without_a_name_is_refused(tmp_path: Path) -> None:
+    array = np.full(PICTURE.shape, 2, np.uint8)
+    for names, reason in [({1: "a"}, "number 2 of the mask has no name"), ({0: "a"}, "background")]:
+        with pytest.raises(LabelError, match=reason):
+            write_mask(tmp_path / "m.nii", LabelMap(array, names, {}), PICTURE)
+
+
+@pytest.mark.parametrize("suffix", PICTURES)
+def test_where_labels_overlap_the_result_says_what_was_lost(tmp_path: Path, suffix: str) -> None:
+    disc, cup = np.zeros(PICTURE.shape, bool), np.zeros(PICTURE.shape, bool)
+    disc[2:9, 3:15], cup[4:7, 5:8] = True, True
+    path = tmp_path / f"m{suffix}"
+    written = write_mask(path, Labels({"disc": disc, "cup": cup}), PICTURE)
+    keeps = suffix == ".json"
+    assert written.dropped == {"disc": 0 if keeps else 9, "cup": 0}
+    found = read_mask(path, PICTURE)
+    assert (found.array == 2).sum() == 9
+    np.testing.assert_array_equal(found.to_labels()["disc"], disc if keeps else disc & ~cup)
+    np.testing.assert_array_equal(found.to_labels()["cup"], cup)

@@ -23,6 +23,7 @@ class Image:
 
     A 2-D picture is a volume with one slice and `is_planar` set: masks and probabilities are then
     handed out as (height, width). `modality` is a DICOM-style code where known ("CT", "MR", ...).
+    `source` is the file or folder it was read from, `part` which of several images there.
     """
 
     voxels: Voxels
@@ -30,6 +31,7 @@ class Image:
     is_planar: bool
     modality: str | None = None
     source: Path | None = None
+    part: str | None = None
 
     def __post_init__(self) -> None:
         if self.voxels.shape[3] not in (1, 3):

@@ -17,11 +17,11 @@ from medprism.core.errors import (
 from medprism.core.image import Image
 from medprism.core.progress import Progress, SilentProgress
 from medprism.inference.knowledge import Knowledge, ask, teach
-from medprism.inference.outputs import Outputs, suffix_of
+from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import LabelStatistics, collect_statistics
 from medprism.io.reader import read_image
-from medprism.io.writer import default_mask_suffix
+from medprism.io.writer import MASK_FORMATS, default_mask_suffix, suffix_of
 
 IMAGE_SUFFIXES: Final = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"),
@@ -53,15 +53,20 @@ def segment_file(
     knowledge: Knowledge,
     outputs: Outputs,
     progress: Progress | None = None,
+    *,
+    part: str | None = None,
 ) -> Segmented:
     """Segment a file with everything that is known and write the outputs.
+
+    `part` is which image, where the file or folder holds several (see `io.reader.read_image`).
 
     Raises:
         MedprismError: the image, the knowledge or a path cannot be used; the message says how to
             mend it, and no file is left half-written.
     """
     outputs.check(image)
-    opened = read_image(image)
+    opened = read_image(image, part)
+    outputs.check_image(opened)
     teach(session, knowledge)
     return _segment(session, opened, knowledge, outputs, progress)
 
@@ -74,8 +79,11 @@ def segment_folder(
     progress: Progress | None = None,
     *,
     priority: tuple[str, ...] = (),
+    format: str | None = None,
 ) -> ArchiveReport:
     """Segment every image file directly inside a folder; masks are named after the images.
+
+    They have the format of their image, or `format`, a key of `io.writer.MASK_FORMATS`.
 
     Examples are encoded once. A file that cannot be segmented is reported and left out.
 
@@ -91,6 +99,9 @@ def segment_folder(
             f"clicks and boxes belong to one image and {folder} is a folder of them; "
             "segment the images one by one, or ask by class or references"
         )
+    if format is not None and format not in MASK_FORMATS:
+        raise WriteError(f"there is no format {format!r}; choose {', '.join(MASK_FORMATS)}")
+    chosen = None if format is None else MASK_FORMATS[format]
     images = list_images(folder)
     _make_folder(out, folder)
     teach(session, knowledge)
@@ -103,8 +114,10 @@ def segment_folder(
             )
         try:
             image = read_image(path)
-            mask = out / f"{_stem(path)}{default_mask_suffix(image)}"
-            outputs = Outputs(mask=mask, priority=priority)
+            suffix = default_mask_suffix(image) if chosen is None else chosen.suffixes[0]
+            mask = out / f"{_stem(path)}{suffix}"
+            outputs = Outputs(mask=mask, priority=priority, format=format)
+            _check_fits(outputs, image)
             done.append(_segment(session, image, knowledge, outputs))
         except WriteError:
             raise
@@ -155,6 +168,14 @@ def _segment(
     milliseconds = 1000 * (time.perf_counter() - started)
     source = image.source or Path()
     return Segmented(source, outputs.mask, collect_statistics(session, written), milliseconds)
+
+
+def _check_fits(outputs: Outputs, image: Image) -> None:
+    """Refuse an image whose masks the format cannot hold, as one that is left out of a folder."""
+    try:
+        outputs.check_image(image)
+    except WriteError as error:
+        raise ImageReadError(str(error)) from error
 
 
 def _make_folder(out: Path, folder: Path) -> None:

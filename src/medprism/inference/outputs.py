@@ -14,8 +14,9 @@ from medprism.core.labels import LabelMap, Labels
 from medprism.inference.session import Session
 from medprism.io.overlay import overlay
 from medprism.io.writer import (
-    MASK_WRITERS,
     PROBABILITY_WRITERS,
+    choose_format,
+    suffix_of,
     write_png,
     write_probability,
 )
@@ -26,12 +27,14 @@ class Outputs:
     """The files wanted; only the mask is a must.
 
     A probability file holds one label: with several, the label's name is put before the suffix.
+    `format` is that of the mask, where its suffix does not say it.
     """
 
     mask: Path
     probability: Path | None = None
     overlay: Path | None = None
     priority: tuple[str, ...] = ()
+    format: str | None = None
 
     def check(self, image: Path) -> None:
         """Refuse, before any work, what could not be written afterwards or would be overwritten.
@@ -39,11 +42,23 @@ class Outputs:
         Raises:
             WriteError: an unknown suffix, a missing folder, or the image's own path.
         """
-        _check_path(self.mask, tuple(MASK_WRITERS), image)
+        choose_format(self.mask, self.format)
+        _check_path(self.mask, image)
         if self.probability is not None:
-            _check_path(self.probability, tuple(PROBABILITY_WRITERS), image)
+            _check_suffix(self.probability, tuple(PROBABILITY_WRITERS))
+            _check_path(self.probability, image)
         if self.overlay is not None:
-            _check_path(self.overlay, (".png",), image)
+            _check_suffix(self.overlay, (".png",))
+            _check_path(self.overlay, image)
+
+    def check_image(self, image: Image) -> None:
+        """Refuse, before any work, an image whose masks the format cannot hold.
+
+        Raises:
+            WriteError: a volume as PNG, RTSTRUCT of an image that is no DICOM, and the like.
+            GeometryError: the DICOM files changed while they were read.
+        """
+        choose_format(self.mask, self.format).check(image)
 
     def write(self, session: Session) -> LabelMap:
         """Write all labels of the session's image; return what the mask file holds.
@@ -52,7 +67,7 @@ class Outputs:
             WriteError: no space or no permission.
             LabelError: a name in `priority` that is no label of the image.
         """
-        written = session.write_mask(self.mask, priority=self.priority)
+        written = session.write_mask(self.mask, priority=self.priority, format=self.format)
         if self.probability is not None:
             self._write_probabilities(session, self.probability)
         if self.overlay is not None:
@@ -97,21 +112,14 @@ def _telling_slice(session: Session, image: Image, planes: Labels) -> int:
     return next(marked, image.num_slices // 2)
 
 
-def suffix_of(path: Path, known: tuple[str, ...]) -> str | None:
-    """Return the longest of the known suffixes that a file name ends with, None without one.
-
-    >>> suffix_of(Path("scan.NII.gz"), (".gz", ".nii.gz"))
-    '.nii.gz'
-    """
-    name = path.name.lower()
-    return max((suffix for suffix in known if name.endswith(suffix)), key=len, default=None)
-
-
-def _check_path(path: Path, known: tuple[str, ...], image: Path) -> None:
+def _check_suffix(path: Path, known: tuple[str, ...]) -> None:
     if suffix_of(path, known) is None:
         raise WriteError(
             f"cannot write {path}: its suffix is not among {', '.join(known)}; choose one of them"
         )
+
+
+def _check_path(path: Path, image: Path) -> None:
     if not path.parent.is_dir():
         raise WriteError(
             f"cannot write {path}: there is no folder {path.parent}; make it or choose another one"

@@ -31,6 +31,7 @@ from medprism.inference.action import (
     Reset,
     UseReferences,
 )
+from medprism.inference.authorship import describe_algorithm
 from medprism.inference.encoder import Encoder
 from medprism.inference.encoding_cache import BUDGET_BYTES, EncodingCache
 from medprism.inference.packed_mask import PackedMask
@@ -384,11 +385,13 @@ class Session:
 
     @one_at_a_time
     def write_mask(
-        self, path: str | Path, labels: Given | None = None, priority: Given = ()
+        self,
+        path: str | Path,
+        labels: Given | None = None,
+        priority: Given = (),
+        format: str | None = None,
     ) -> LabelMap:
-        """Write labels as one integer map on the image's own grid; return what was written.
-
-        Where labels overlap the one named first in `priority` wins, then the last added.
+        """Write labels on the image's grid as `io.writer.write_mask` does; return what is there.
 
         Raises:
             LabelError: an unknown label, or none at all.
@@ -399,9 +402,9 @@ class Session:
         names = [self._known(name) for name in asked]
         first = () if priority in ((), []) else check_names(priority, "priority")
         planes = Labels({name: workspace.mask(name) for name in names})
-        merged = planes.to_map(tuple(self._known(name) for name in first))
-        write_mask(Path(path), merged, like=workspace.image)
-        return merged
+        order = tuple(self._known(name) for name in first)
+        made_by, image = describe_algorithm(self.model, workspace.view), workspace.image
+        return write_mask(path, planes, image, format=format, priority=order, algorithm=made_by)
 
     @property
     def model(self) -> LoadedModel:

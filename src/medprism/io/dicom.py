@@ -13,6 +13,7 @@ import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from medprism.core.errors import ImageReadError
+from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.io.dicom_grid import Plane, plane_of, stack_geometry, stack_order
 from medprism.io.dicom_pixels import Dataset, Frames, frames_of, num_frames, why_no_image
@@ -35,6 +36,29 @@ class _Member:
     def series(self) -> str:
         return str(self.header.get("SeriesInstanceUID", "")) or "(no uid)"
 
+    @property
+    def number(self) -> str:
+        return str(self.header.get("SeriesNumber") or "")
+
+    @property
+    def about(self) -> str:
+        number = f"number {self.number}, " if self.number else ""
+        return f"{number}{self.header.get('SeriesDescription') or 'no description'}"
+
+
+@dataclass(frozen=True, eq=False)
+class SourceSlices:
+    """Where each slice of an image comes from, without pixels.
+
+    `headers` and `frames` (from 0) have one entry a slice; the slices of a multi-frame object share
+    one header.
+    """
+
+    headers: tuple[Dataset, ...]
+    frames: tuple[int, ...]
+    planes: tuple[Plane, ...]
+    geometry: Geometry
+
 
 def read_dicom(path: Path) -> Image:
     """Read one object: a slice, a picture, or all frames of an enhanced or multi-frame object.
@@ -50,13 +74,9 @@ def read_dicom(path: Path) -> Image:
         reason = why_no_image(dataset)
         if reason is not None:
             raise ImageReadError(reason)
-        planes = [plane_of(dataset, frame) for frame in range(num_frames(dataset))]
+        order, planes = _frames_in_order(dataset)
         frames = frames_of(dataset, decoder)
-    names = [f"frame {number + 1}" for number in range(len(planes))]
-    if planes[0].position is not None:
-        order = stack_order(planes, names)
-        planes, frames = [planes[index] for index in order], frames[order]
-    return _image(frames, planes, dataset)
+    return _image(frames[order], planes, dataset)
 
 
 def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
@@ -66,7 +86,8 @@ def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
 
     Args:
         folder: the folder.
-        part: the SeriesInstanceUID, needed where the folder holds several series.
+        part: the SeriesInstanceUID or the SeriesNumber, needed where the folder holds several
+            series.
 
     Raises:
         ImageReadError: no series, several and no `part`, or slices that form no grid.
@@ -74,14 +95,49 @@ def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
     members = _choose_series(_members(folder), part)
     if len(members) == 1:
         return read_dicom(members[0].path)
-    names = [member.path.name for member in members]
+    order, planes = _in_order(members)
+    with IsolatedDecoder() as decoder:
+        stack = [_slice(members[index].path, decoder) for index in order]
+    return _image(np.concatenate(stack), planes, members[0].header)
+
+
+def read_dicom_slices(path: Path, part: str | None = None) -> SourceSlices:
+    """Read the headers alone of what `read_dicom` or `read_dicom_folder` would read, in order.
+
+    Raises:
+        ImageReadError: as these two.
+    """
+    members = _choose_series(_members(path), part) if path.is_dir() else [_member(path)]
+    if len(members) > 1:
+        order, planes = _in_order(members)
+        headers = [members[index].header for index in order]
+        frames = [0] * len(order)
+    else:
+        header = members[0].header
+        with _decoding():
+            frames, planes = _frames_in_order(header)
+        headers = [header] * len(frames)
+    shape = _shape(members[0])
+    geometry = stack_geometry(planes, shape[0], shape[1])
+    return SourceSlices(tuple(headers), tuple(frames), tuple(planes), geometry)
+
+
+def _frames_in_order(dataset: Dataset) -> tuple[list[int], list[Plane]]:
+    """Return the frames of one object along their normal; those of a film as they are."""
+    planes = [plane_of(dataset, frame) for frame in range(num_frames(dataset))]
+    if planes[0].position is None:
+        return list(range(len(planes))), planes
+    order = stack_order(planes, [f"frame {number + 1}" for number in range(len(planes))])
+    return order, [planes[index] for index in order]
+
+
+def _in_order(members: Sequence[_Member]) -> tuple[list[int], list[Plane]]:
+    """Return the order of the files of a series along their normal, and their planes in it."""
     _check_one_shape(members)
     with _decoding():
         planes = [plane_of(member.header) for member in members]
-    order = stack_order(planes, names)
-    with IsolatedDecoder() as decoder:
-        stack = [_slice(members[index].path, decoder) for index in order]
-    return _image(np.concatenate(stack), [planes[index] for index in order], members[0].header)
+    order = stack_order(planes, [member.path.name for member in members])
+    return order, [planes[index] for index in order]
 
 
 def _decoding() -> AbstractContextManager[None]:
@@ -113,17 +169,21 @@ def _members(folder: Path) -> list[_Member]:
         if not is_dicom(head):
             continue
         try:
-            with _decoding():
-                header = pydicom.dcmread(entry, force=True, stop_before_pixels=True)
-                meta = getattr(header, "file_meta", {})
-                is_directory = meta.get("MediaStorageSOPClassUID") == _DIRECTORY_UID
+            member = _member(entry)
         except ImageReadError as error:
             raise ImageReadError(f"{entry.name}: {error}") from error
-        if not is_directory and why_no_image(header) is None:
-            members.append(_Member(entry, header))
+        meta = getattr(member.header, "file_meta", {})
+        is_directory = meta.get("MediaStorageSOPClassUID") == _DIRECTORY_UID
+        if not is_directory and why_no_image(member.header) is None:
+            members.append(member)
     if not members:
         raise ImageReadError(_nothing_here(folder, len(entries)))
     return members
+
+
+def _member(path: Path) -> _Member:
+    with _decoding():
+        return _Member(path, pydicom.dcmread(path, force=True, stop_before_pixels=True))
 
 
 def _nothing_here(folder: Path, num_files: int) -> str:
@@ -145,14 +205,17 @@ def _choose_series(members: Sequence[_Member], part: str | None) -> list[_Member
         return list(members)
     if part in series:
         return series[part]
+    numbered = [found for found in series.values() if part and found[0].number == part]
+    if len(numbered) == 1:
+        return numbered[0]
     listed = "; ".join(
-        f"{uid} ({found[0].header.get('SeriesDescription') or 'no description'}, "
-        f"{len(found)} files)"
+        f"{uid} ({found[0].about}, {len(found)} files)"
         for uid, found in list(series.items())[:_LISTED]
     )
-    wrong = "" if part is None else f" and none is {part!r}"
+    wrong = "" if part is None else f" and not one {part!r}"
     raise ImageReadError(
-        f"it holds {len(series)} series{wrong}; choose one with part=<uid>: {listed}"
+        f"it holds {len(series)} series{wrong}; choose one by its uid or its number, with --series "
+        f"(part=): {listed}"
     )
 
 

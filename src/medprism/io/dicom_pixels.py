@@ -65,10 +65,8 @@ def frames_of(dataset: Dataset, decoder: IsolatedDecoder) -> Frames:
     Raises:
         ImageReadError: no pixels, or more pixels than the file can hold.
     """
-    count, height, width, samples = _layout(dataset)
-    _check_promise(dataset, count * height * width * samples)
-    stored = _decoded(dataset, decoder).reshape(count, height, width, samples)
-    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    stored = stored_frames(dataset, decoder)
+    count, samples = stored.shape[0], stored.shape[3]
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         return _looked_up(stored, dataset)
     if samples == 3:
@@ -78,6 +76,18 @@ def frames_of(dataset: Dataset, decoder: IsolatedDecoder) -> Frames:
     if "ModalityLUTSequence" in dataset:
         return np.asarray(apply_modality_lut(stored, dataset))
     return np.concatenate([_rescaled(stored[n : n + 1], dataset, n) for n in range(count)])
+
+
+def stored_frames(dataset: Dataset, decoder: IsolatedDecoder) -> Frames:
+    """Return all frames of an object as they are stored, only decoded; see `frames_of`.
+
+    Raises:
+        ImageReadError: no pixels, or more pixels than the file can hold.
+    """
+    count, height, width, samples = _layout(dataset)
+    _check_promise(dataset, count * height * width * samples)
+    stored = _decoded(dataset, decoder).reshape(count, height, width, samples)
+    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
 def functional_group(dataset: Dataset, frame: int, name: str) -> Dataset | None:

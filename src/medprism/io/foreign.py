@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from medprism.core.errors import ImageReadError
+from medprism.core.errors import ImageReadError, WriteError
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +63,28 @@ def decoding(kind: str, *failures: type[Exception]) -> Iterator[None]:
             raise ImageReadError(
                 f"cannot be read as {kind} ({first_line(error)}); "
                 "it may be truncated or damaged, export it again"
+            ) from error
+    for warning in caught:
+        _log.info("%s: %s", kind, warning.message)
+
+
+@contextmanager
+def encoding(kind: str) -> Iterator[None]:
+    """Turn any failure of an encoder into a WriteError and log its warnings; OSError passes.
+
+    Raises:
+        WriteError: the encoder gave up; the message starts with "cannot be written as".
+    """
+    with _filters, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except OSError:
+            raise
+        except DAMAGE as error:
+            raise WriteError(
+                f"the mask cannot be written as {kind} ({first_line(error)}); mend that, or write "
+                ".nii.gz"
             ) from error
     for warning in caught:
         _log.info("%s: %s", kind, warning.message)

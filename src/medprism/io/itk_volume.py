@@ -17,7 +17,15 @@ from medprism.core.geometry import Affine, Geometry
 from medprism.core.image import Image
 from medprism.io.foreign import check_promise, decoding
 from medprism.io.lps import swap_index_order, swap_world
-from medprism.io.mask_file import KEY, MaskFile, to_label_numbers, unpack_names
+from medprism.io.mask_file import (
+    KEY,
+    Colour,
+    MaskFile,
+    is_colour,
+    to_label_numbers,
+    unpack_colours,
+    unpack_names,
+)
 from medprism.io.part import choose_volume
 
 # SimpleITK's functions carry no annotations.
@@ -59,7 +67,8 @@ def read_itk_mask(path: Path, part: str | None = None) -> MaskFile:
     with decoding("NRRD or MetaImage"):
         fields = {key: stored.GetMetaData(key) for key in stored.GetMetaDataKeys()}
     names = unpack_names(fields.get(KEY)) or _slicer_names(fields)
-    return MaskFile(numbers[0] if geometry.shape[0] == 1 else numbers, geometry, names)
+    colours = unpack_colours(fields.get(KEY)) or _slicer_colours(fields)
+    return MaskFile(numbers[0] if geometry.shape[0] == 1 else numbers, geometry, names, colours)
 
 
 def _read(path: Path) -> tuple[Stored, Geometry]:
@@ -146,10 +155,27 @@ def _geometry(stored: Stored) -> Geometry:
 
 def _slicer_names(fields: Mapping[str, str]) -> Mapping[int, str]:
     """Return the segment names that 3D Slicer writes into .seg.nrrd files."""
-    names: dict[int, str] = {}
+    return _slicer_fields(fields, "Name")
+
+
+def _slicer_colours(fields: Mapping[str, str]) -> Mapping[int, Colour]:
+    """Return the segment colours of 3D Slicer, which are three shares of 1."""
+    found: dict[int, Colour] = {}
+    for number, text in _slicer_fields(fields, "Color").items():
+        try:
+            colour = tuple(round(255 * float(part)) for part in text.split())
+        except (ValueError, OverflowError):
+            continue
+        if is_colour(colour):
+            found[number] = (colour[0], colour[1], colour[2])
+    return found
+
+
+def _slicer_fields(fields: Mapping[str, str], name: str) -> dict[int, str]:
+    found: dict[int, str] = {}
     for key, value in fields.items():
         match = re.fullmatch(r"Segment(\d+)_LabelValue", key)
-        name = fields.get(f"Segment{match.group(1)}_Name") if match else None
-        if name is not None and value.isdecimal():
-            names[int(value)] = name
-    return names
+        text = fields.get(f"Segment{match.group(1)}_{name}") if match else None
+        if text is not None and value.isdecimal() and value.isascii():
+            found[int(value)] = text
+    return found

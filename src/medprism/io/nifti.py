@@ -23,7 +23,7 @@ from medprism.core.geometry import Affine, Geometry
 from medprism.core.image import Image
 from medprism.io.foreign import check_promise, decoding
 from medprism.io.lps import swap_index_order
-from medprism.io.mask_file import MaskFile, to_label_numbers, unpack_names
+from medprism.io.mask_file import MaskFile, to_label_numbers, unpack_colours, unpack_names
 from medprism.io.part import choose_volume
 
 # nibabel annotates only part of its image classes.
@@ -76,7 +76,9 @@ def read_nifti_mask(path: Path, part: str | None = None) -> MaskFile:
     shape = (numbers.shape[0], numbers.shape[1], numbers.shape[2])
     tables = [table for table in map(unpack_names, texts) if table]
     names = tables[0] if tables else unpack_names(None)
-    return MaskFile(numbers[0] if shape[0] == 1 else numbers, Geometry(shape, affine), names)
+    colours = next((found for found in map(unpack_colours, texts) if found), {})
+    array = numbers[0] if shape[0] == 1 else numbers
+    return MaskFile(array, Geometry(shape, affine), names, colours)
 
 
 @contextmanager

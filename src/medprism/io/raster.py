@@ -21,7 +21,7 @@ from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.io.foreign import decoding
-from medprism.io.mask_file import KEY, MaskFile, to_label_numbers, unpack_names
+from medprism.io.mask_file import KEY, MaskFile, to_label_numbers, unpack_colours, unpack_names
 
 # Pillow loads its decoders late and does not know a format by name before.
 _LOADED: Final = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin)
@@ -61,7 +61,8 @@ def read_raster_mask(path: Path) -> MaskFile:
         pixels = _one_channel(pixels)
     numbers = _two_values(pixels) if is_lossy else to_label_numbers(pixels)
     height, width = numbers.shape
-    return MaskFile(numbers, Geometry.pixels((1, height, width)), unpack_names(text))
+    geometry = Geometry.pixels((1, height, width))
+    return MaskFile(numbers, geometry, unpack_names(text), unpack_colours(text))
 
 
 def orient(pixels: Shaped[np.ndarray, "..."], orientation: int) -> Shaped[np.ndarray, "..."]:

@@ -6,63 +6,87 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from medprism.core.errors import FormatVersionError, GeometryError, ImageReadError
 from medprism.core.geometry import TOLERANCE_VOXELS, Geometry
 from medprism.core.image import Image
+from medprism.io.coco_reader import read_coco
 from medprism.io.dicom import read_dicom, read_dicom_folder
+from medprism.io.dicom_mask import as_numbers, read_dicom_mask
 from medprism.io.itk_volume import read_itk, read_itk_mask
-from medprism.io.mask_file import MaskFile, to_label_numbers
+from medprism.io.mask_file import MaskFile
 from medprism.io.nifti import read_nifti, read_nifti_mask
 from medprism.io.raster import read_raster, read_raster_mask
 from medprism.io.recognise import recognise
 from medprism.io.resample import resample_mask
 from medprism.io.tiff import read_tiff, read_tiff_mask
 
-_Read = TypeVar("_Read", Image, MaskFile)
-
 
 @dataclass(frozen=True)
 class Format:
-    """How one format is read: as an image and as label numbers, by path and part."""
+    """How one format is read: as an image and as label numbers, by path and part.
+
+    A mask reader is also given the image that the mask belongs to, where it is known: contours need
+    its grid, segments of some slices find their place on it.
+    """
 
     read: Callable[[Path, str | None], Image]
-    read_mask: Callable[[Path, str | None], MaskFile]
+    read_mask: Callable[[Path, str | None, Image | None], MaskFile]
 
 
-def _whole(read: Callable[[Path], _Read]) -> Callable[[Path, str | None], _Read]:
+def _whole(read: Callable[[Path], Image]) -> Callable[[Path, str | None], Image]:
     """Let a reader of files with one image refuse a part."""
 
-    def read_whole(path: Path, part: str | None) -> _Read:
-        if part is not None:
-            raise ImageReadError(f"it holds one image, so there is no part {part!r}; leave it out")
+    def read_whole(path: Path, part: str | None) -> Image:
+        _refuse_part(part)
         return read(path)
 
     return read_whole
 
 
-def _numbers(read: Callable[[Path, str | None], Image]) -> Callable[[Path, str | None], MaskFile]:
-    """Take the intensities of an image as label numbers."""
+def _whole_mask(
+    read: Callable[[Path], MaskFile],
+) -> Callable[[Path, str | None, Image | None], MaskFile]:
+    def read_whole(path: Path, part: str | None, like: Image | None) -> MaskFile:
+        _refuse_part(part)
+        return read(path)
 
-    def read_numbers(path: Path, part: str | None) -> MaskFile:
-        image = read(path, part)
-        if image.is_rgb:
-            raise ImageReadError("it is a colour picture, a mask holds one label number a pixel")
-        array = to_label_numbers(image.from_stack(image.voxels[..., 0]))
-        return MaskFile(array, image.geometry, {})
+    return read_whole
 
-    return read_numbers
+
+def _on_its_own(
+    read: Callable[[Path, str | None], MaskFile],
+) -> Callable[[Path, str | None, Image | None], MaskFile]:
+    """Let a reader of masks that know their grid do without the image."""
+    return lambda path, part, like: read(path, part)
+
+
+def _refuse_part(part: str | None) -> None:
+    if part is not None:
+        raise ImageReadError(f"it holds one image, so there is no part {part!r}; leave it out")
+
+
+def _dicom_mask(path: Path, part: str | None, like: Image | None) -> MaskFile:
+    _refuse_part(part)
+    return read_dicom_mask(path, like)
+
+
+def _no_image(path: Path, part: str | None) -> Image:
+    raise ImageReadError("it is a COCO file, which holds masks; choose the image it belongs to")
 
 
 FORMATS: Final[dict[str, Format]] = {
-    "raster": Format(_whole(read_raster), _whole(read_raster_mask)),
-    "tiff": Format(_whole(read_tiff), _whole(read_tiff_mask)),
-    "nifti": Format(read_nifti, read_nifti_mask),
-    "nrrd": Format(read_itk, read_itk_mask),
-    "meta": Format(read_itk, read_itk_mask),
-    "dicom": Format(_whole(read_dicom), _numbers(_whole(read_dicom))),
-    "dicom folder": Format(read_dicom_folder, _numbers(read_dicom_folder)),
+    "raster": Format(_whole(read_raster), _whole_mask(read_raster_mask)),
+    "tiff": Format(_whole(read_tiff), _whole_mask(read_tiff_mask)),
+    "nifti": Format(read_nifti, _on_its_own(read_nifti_mask)),
+    "nrrd": Format(read_itk, _on_its_own(read_itk_mask)),
+    "meta": Format(read_itk, _on_its_own(read_itk_mask)),
+    "dicom": Format(_whole(read_dicom), _dicom_mask),
+    "dicom folder": Format(
+        read_dicom_folder, lambda path, part, like: as_numbers(read_dicom_folder(path, part))
+    ),
+    "coco": Format(_no_image, read_coco),
 }
 
 
@@ -75,7 +99,7 @@ def read_image(path: Path | str, part: str | None = None) -> Image:
     Args:
         path: the file or folder.
         part: which image, where there are several: the number of a volume (from "0"), or the
-            SeriesInstanceUID in a DICOM folder.
+            SeriesInstanceUID or SeriesNumber in a DICOM folder.
 
     Raises:
         ImageReadError: missing, empty, damaged or of no known format; the message says which.
@@ -83,7 +107,7 @@ def read_image(path: Path | str, part: str | None = None) -> Image:
     """
     path = Path(path)
     with _named(path):
-        return FORMATS[_format_of(path)].read(path, part).replace(source=path)
+        return FORMATS[_format_of(path)].read(path, part).replace(source=path, part=part)
 
 
 def read_mask(
@@ -97,7 +121,8 @@ def read_mask(
 
     The grids are compared in world millimetres where both files know them, else by shape. A mask
     of one slice fits a planar image. With `resample` a mask on another grid is brought onto that
-    of the image, as `resample.resample_mask` does.
+    of the image, as `resample.resample_mask` does. Contours (RTSTRUCT) are filled on the image's
+    slices, so it must be given.
 
     Raises:
         ImageReadError: unreadable, or values that are no label numbers.
@@ -106,7 +131,7 @@ def read_mask(
     """
     path = Path(path)
     with _named(path):
-        found = FORMATS[_format_of(path)].read_mask(path, part)
+        found = _read_mask_file(path, like, part, resample=resample)
     if like is None:
         return found
     here, there = found.geometry, like.geometry
@@ -117,7 +142,27 @@ def read_mask(
         with _named(path):
             found = resample_mask(found, there)
     array = like.from_stack(found.array.reshape(there.shape))
-    return replace(found, array=array, geometry=there)
+    covered = {
+        number: like.from_stack(plane.reshape(there.shape))
+        for number, plane in found.covered.items()
+    }
+    return replace(found, array=array, geometry=there, covered=covered)
+
+
+def _read_mask_file(
+    path: Path, like: Image | None, part: str | None, *, resample: bool
+) -> MaskFile:
+    read = FORMATS[_format_of(path)].read_mask
+    try:
+        return read(path, part, like)
+    except GeometryError as refusal:
+        if not resample:
+            raise
+        try:
+            return read(path, part, None)
+        except ImageReadError:
+            # Contours have no grid of their own to be resampled from.
+            raise refusal from None
 
 
 def _two_grids(path: Path, here: Geometry, like: Image) -> str:

@@ -30,13 +30,15 @@ _REFUSED: Final[dict[bytes, str]] = {
     b"<svg": "a vector drawing; save it as PNG",
 }
 _META: Final = re.compile(rb"^(\s*[A-Za-z]+\s*=[^\n]*\n)*\s*NDims\s*=\s*\d", re.ASCII)
+# An object with a name, so that a text that only begins with a brace is none.
+_JSON: Final = re.compile(rb'^(\xef\xbb\xbf)?\s*\{\s*"')
 _NIFTI: Final = {(344, b"n+1\x00"), (344, b"ni1\x00"), (4, b"n+2\x00")}
 # Sizes of the second header of a bitmap; "BM" alone also begins ordinary text.
 _BITMAP_HEADERS: Final = (12, 40, 52, 56, 64, 108, 124)
 
 
 def recognise(path: Path) -> str:
-    """Return the format of a file: "raster", "tiff", "nifti", "nrrd", "meta" or "dicom".
+    """Return the format of a file: a key of `reader.FORMATS`.
 
     Raises:
         ImageReadError: missing, not a file, empty, or none of these.
@@ -76,7 +78,9 @@ def of_content(head: bytes) -> str | None:
         return "raster"
     if _META.match(head):
         return "meta"
-    return "dicom" if is_dicom(head) else None
+    if is_dicom(head):
+        return "dicom"
+    return "coco" if _JSON.match(head) else None
 
 
 def is_dicom(head: bytes) -> bool:

@@ -46,7 +46,11 @@ def resample_mask(mask: MaskFile, onto: Geometry) -> MaskFile:
     source = mask.array.reshape(mask.geometry.shape)
     moved = _nearest(source, mask.geometry, onto)
     _report_lost(source, moved, mask, onto)
-    return replace(mask, array=moved, geometry=onto)
+    covered = {
+        number: _nearest(plane.reshape(source.shape).view(np.uint8), mask.geometry, onto) > 0
+        for number, plane in mask.covered.items()
+    }
+    return replace(mask, array=moved, geometry=onto, covered=covered)
 
 
 def _nearest(source: LabelArray, here: Geometry, there: Geometry) -> LabelArray:

@@ -23,7 +23,7 @@ from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.io.foreign import check_promise, decoding
-from medprism.io.mask_file import MaskFile, to_label_numbers, unpack_names
+from medprism.io.mask_file import MaskFile, to_label_numbers, unpack_colours, unpack_names
 from medprism.io.raster import orient
 
 # tifffile logs every damaged tag; without a handler Python would print that on stderr.
@@ -84,7 +84,7 @@ def read_tiff_mask(path: Path) -> MaskFile:
     numbers = to_label_numbers(_upright(stack, page).voxels[..., 0])
     geometry = Geometry.pixels((numbers.shape[0], numbers.shape[1], numbers.shape[2]))
     array = numbers[0] if numbers.shape[0] == 1 else numbers
-    return MaskFile(array, geometry, unpack_names(description))
+    return MaskFile(array, geometry, unpack_names(description), unpack_colours(description))
 
 
 def _first_page(file: tifffile.TiffFile) -> tifffile.TiffPage:

@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
-import nibabel as nib
 import numpy as np
-import SimpleITK
-import tifffile
-from jaxtyping import Float32, Shaped, UInt8
-from nibabel.nifti1 import Nifti1Extension
+from jaxtyping import Float32, UInt8
 from PIL import Image as Pillow
-from PIL.PngImagePlugin import PngInfo
 
 from medprism.core.durable import write_durably
 from medprism.core.errors import GeometryError, ImageReadError, WriteError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.core.labels import LabelMap, Labels
-from medprism.io.lps import swap_index_order, swap_world
-from medprism.io.mask_file import KEY, pack_names
-from medprism.io.palette import PALETTE
+from medprism.io.coco import write_coco
+from medprism.io.dicom_seg import check_seg_source, write_binary_seg, write_label_map_seg
+from medprism.io.mask_export import Algorithm, MaskExport, Stack, palette_of, prepare_export
+from medprism.io.mask_file import Colour, pack_names
 from medprism.io.recognise import recognise
+from medprism.io.rtstruct import check_contour_source, write_rtstruct
+from medprism.io.voxel_writer import Header, write_indexed_png, write_itk, write_nifti, write_tiff
 
-# Neither library annotates its functions.
-_sitk: Final[Any] = SimpleITK
-_NiftiKind: TypeAlias = Any
+WriteStack: TypeAlias = Callable[[Path, Stack, Geometry, Header], None]
 
-Stack = Shaped[np.ndarray, "slices height width"]
-WriteStack: TypeAlias = Callable[[Path, Stack, Geometry, str], None]
-
-_COMMENT: Final = 6
-_LABELS_INTENT: Final = 1002
-_NIFTI1_LIMIT: Final = 32767
-# MetaImage readers give up on lines longer than this.
-_META_LINE: Final = 30_000
-# Cosine below which two axes count as orthogonal: 0.005 voxels on 512.
-_ORTHOGONAL: Final = 1e-5
+_NO_COLOURS: Final[Mapping[str, Colour]] = MappingProxyType({})
 # For sources that are gone.
 _SUFFIXES: Final[dict[str, str]] = {
     ".png": "raster",
@@ -64,24 +53,140 @@ _NATIVE: Final[dict[str, str]] = {
 }
 
 
-def write_mask(path: Path | str, labels: LabelMap | Labels, like: Image) -> None:
-    """Write labels as one integer map on the grid of `like`, with their names inside the file.
+def _any_image(image: Image) -> None:
+    """Let every image have a mask of a format."""
 
-    The suffix chooses the format: .png (indexed with `palette.PALETTE`; 16-bit grey above 255
-    labels; pictures only), .nii, .nii.gz, .nrrd, .mha, .tif. `Labels` are merged by
-    `Labels.to_map` in their default priority; merge them yourself to choose another.
+
+def _one_slice(image: Image) -> None:
+    if image.num_slices > 1:
+        raise WriteError(
+            f"a PNG holds one slice and this mask has {image.num_slices}; write .nii.gz, .nrrd, "
+            ".mha or .tif"
+        )
+
+
+def _voxels(write: WriteStack) -> Callable[[Path, MaskExport], None]:
+    """Let a writer of arrays write the merged labels."""
+
+    def write_merged(path: Path, export: MaskExport) -> None:
+        text = pack_names(export.merged.names, export.colours)
+        header = Header(text, palette_of(export))
+        write(path, export.stack, export.image.geometry, header)
+
+    return write_merged
+
+
+@dataclass(frozen=True)
+class MaskFormat:
+    """How masks of one format are written.
+
+    The first suffix names files of the format when nobody else does. `check` raises WriteError for
+    an image whose masks it cannot hold. What holds overlaps loses nothing where labels overlap.
+    """
+
+    suffixes: tuple[str, ...]
+    write: Callable[[Path, MaskExport], None]
+    check: Callable[[Image], None] = _any_image
+    holds_overlaps: bool = False
+
+
+MASK_FORMATS: Final[dict[str, MaskFormat]] = {
+    "png": MaskFormat((".png",), _voxels(write_indexed_png), _one_slice),
+    "tiff": MaskFormat((".tif", ".tiff"), _voxels(write_tiff)),
+    "nifti": MaskFormat((".nii.gz", ".nii"), _voxels(write_nifti)),
+    "nrrd": MaskFormat((".nrrd",), _voxels(write_itk)),
+    "mha": MaskFormat((".mha",), _voxels(write_itk)),
+    "dicom-seg": MaskFormat((".dcm",), write_binary_seg, check_seg_source, holds_overlaps=True),
+    "dicom-labelmap": MaskFormat((".labelmap.dcm", ".dcm"), write_label_map_seg, check_seg_source),
+    "rtstruct": MaskFormat(
+        (".rtstruct.dcm", ".dcm"), write_rtstruct, check_contour_source, holds_overlaps=True
+    ),
+    "coco": MaskFormat((".json",), write_coco, holds_overlaps=True),
+}
+# A suffix that several formats share stands for the first of them.
+MASK_SUFFIXES: Final[dict[str, str]] = {
+    suffix: next(name for name, other in MASK_FORMATS.items() if suffix in other.suffixes)
+    for chosen in MASK_FORMATS.values()
+    for suffix in chosen.suffixes
+}
+PROBABILITY_WRITERS: Final[dict[str, WriteStack]] = {
+    ".nii": write_nifti,
+    ".nii.gz": write_nifti,
+    ".nrrd": write_itk,
+    ".mha": write_itk,
+}
+
+
+def write_mask(
+    path: Path | str,
+    labels: LabelMap | Labels,
+    like: Image,
+    *,
+    format: str | None = None,
+    priority: tuple[str, ...] = (),
+    colours: Mapping[str, Colour] = _NO_COLOURS,
+    algorithm: Algorithm | None = None,
+) -> LabelMap:
+    """Write labels on the grid of `like`, with their names and colours; return what was written.
+
+    A key of MASK_FORMATS, or else the suffix, chooses the format: .png (indexed; 16-bit grey above
+    255 labels; pictures only), .tif, .nii, .nii.gz, .nrrd, .mha, .dcm (DICOM-SEG), .labelmap.dcm,
+    .rtstruct.dcm, .json (COCO). DICOM-SEG, RTSTRUCT and COCO keep overlaps, all others merge
+    `Labels` by `Labels.to_map` with `priority`; `dropped` of the result says what was lost.
+
+    Args:
+        path: the file; one that is there is replaced.
+        labels: planes, or an integer map that was merged before.
+        like: the image; DICOM formats refer to the files it was read from.
+        format: the format, where the suffix does not say it.
+        priority: labels that win where they overlap, first before second.
+        colours: red, green, blue by label name; a label without one takes that of the palette.
+        algorithm: what made the mask; DICOM formats say so.
 
     Raises:
-        WriteError: an unknown suffix, a volume as PNG, or the disk refuses.
-        GeometryError: the labels have another shape than the image.
-        LabelError: there is no label.
+        WriteError: an unknown format, an image whose masks the format cannot hold (a volume as PNG,
+            RTSTRUCT of a PNG image), or the disk refuses.
+        GeometryError: the labels have another shape than the image, or the image's DICOM files
+            have changed.
+        LabelError: there is no label, or a name or colour that the format cannot hold.
     """
     path = Path(path)
-    write = _choose(path, MASK_WRITERS)
-    label_map = labels.to_map() if isinstance(labels, Labels) else labels
-    stack = _stack(label_map.array, like)
-    names = pack_names(label_map.names)
-    write_durably(path, lambda temporary: write(temporary, stack, like.geometry, names))
+    chosen = choose_format(path, format)
+    export = prepare_export(labels, like, priority=priority, colours=colours, algorithm=algorithm)
+    chosen.check(like)
+    write_durably(path, lambda temporary: chosen.write(temporary, export))
+    merged = export.merged
+    if not chosen.holds_overlaps:
+        return merged
+    return LabelMap(merged.array, merged.names, dict.fromkeys(merged.names.values(), 0))
+
+
+def choose_format(path: Path, name: str | None = None) -> MaskFormat:
+    """Return the format of a mask file by name, or else by the longest suffix that fits.
+
+    Raises:
+        WriteError: an unknown format, or a suffix that is not one of its own.
+
+    >>> choose_format(Path("liver.rtstruct.dcm")) is MASK_FORMATS["rtstruct"]
+    True
+    """
+    if name is not None and name not in MASK_FORMATS:
+        raise WriteError(f"there is no format {name!r}; choose {', '.join(MASK_FORMATS)}")
+    known = MASK_SUFFIXES if name is None else MASK_FORMATS[name].suffixes
+    suffix = suffix_of(path, tuple(known))
+    if suffix is None:
+        raise WriteError(_unknown_suffix(path, name, tuple(known)))
+    return MASK_FORMATS[name or MASK_SUFFIXES[suffix]]
+
+
+def suffix_of(path: Path, known: tuple[str, ...]) -> str | None:
+    """Return the longest of the known suffixes that a file name ends with, None without one.
+
+    >>> suffix_of(Path("scan.NII.gz"), (".gz", ".nii.gz"))
+    '.nii.gz'
+    """
+    name = path.name.lower()
+    return max((suffix for suffix in known if name.endswith(suffix)), key=len, default=None)
 
 
 def write_probability(
@@ -94,9 +199,17 @@ def write_probability(
         GeometryError: the map has another shape than the image.
     """
     path = Path(path)
-    write = _choose(path, PROBABILITY_WRITERS)
-    stack = _stack(probability, like)
-    write_durably(path, lambda temporary: write(temporary, stack, like.geometry, ""))
+    suffix = suffix_of(path, tuple(PROBABILITY_WRITERS))
+    if suffix is None:
+        raise WriteError(_unknown_suffix(path, None, tuple(PROBABILITY_WRITERS)))
+    if probability.shape != like.shape:
+        raise GeometryError(
+            f"the map has shape {probability.shape} but its image has shape {like.shape}; "
+            "both must lie on the same grid, resample the map first"
+        )
+    write = PROBABILITY_WRITERS[suffix]
+    stack = probability[None] if like.is_planar else probability
+    write_durably(path, lambda temporary: write(temporary, stack, like.geometry, Header()))
 
 
 def write_png(path: Path | str, rgb: UInt8[np.ndarray, "height width 3"]) -> None:
@@ -126,112 +239,14 @@ def default_mask_suffix(image: Image) -> str:
     return ".png" if image.is_planar else ".tif"
 
 
-def _write_png(path: Path, stack: Stack, geometry: Geometry, names: str) -> None:
-    if stack.shape[0] > 1:
-        raise WriteError(
-            f"a PNG holds one slice and this mask has {stack.shape[0]}; write .nii.gz, .nrrd, .mha "
-            "or .tif"
-        )
-    text = PngInfo()
-    text.add_text(KEY, names)
-    picture = Pillow.fromarray(np.ascontiguousarray(stack[0]))
-    if stack.dtype == np.uint8:
-        picture.putpalette(PALETTE.tobytes())
-    picture.save(path, format="PNG", pnginfo=text)
-
-
-def _write_tiff(path: Path, stack: Stack, geometry: Geometry, names: str) -> None:
-    is_indexed = stack.dtype == np.uint8
-    with tifffile.TiffWriter(path) as file:
-        for number, plane in enumerate(stack):
-            file.write(
-                plane,
-                photometric="palette" if is_indexed else "minisblack",
-                colormap=PALETTE.T.astype(np.uint16) * 257 if is_indexed else None,
-                compression="zlib",
-                description=names if number == 0 else None,
-                metadata=None,
-            )
-
-
-def _write_nifti(path: Path, stack: Stack, geometry: Geometry, names: str) -> None:
-    kind: _NiftiKind = nib.Nifti1Image
-    if max(stack.shape) > _NIFTI1_LIMIT:
-        kind = nib.Nifti2Image
-    affine = swap_index_order(geometry.affine)
-    image = kind(stack.transpose(2, 1, 0), affine)
-    image.header.set_xyzt_units("mm")
-    # The quaternion cannot hold a shear: there only the exact form is given.
-    image.set_sform(affine, code=1)
-    if _is_sheared(geometry):
-        image.set_qform(None, code=0)
-    else:
-        image.set_qform(affine, code=1)
-    if names:
-        image.header.set_intent(_LABELS_INTENT)
-        image.header.extensions.append(Nifti1Extension(_COMMENT, names.encode("ascii")))
-    nib.save(image, path)
-
-
-def _write_itk(path: Path, stack: Stack, geometry: Geometry, names: str) -> None:
-    is_meta = path.suffix.lower() == ".mha"
-    if is_meta and len(names) > _META_LINE:
-        raise WriteError(
-            f"the label names take {len(names)} bytes and an .mha header holds {_META_LINE}; "
-            "write .nrrd or .nii.gz"
-        )
-    lps = swap_index_order(swap_world(geometry.affine))
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = _sitk.GetImageFromArray(np.ascontiguousarray(stack))
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    if names:
-        image.SetMetaData(KEY, names)
-    try:
-        _sitk.WriteImage(image, str(path), True)
-    except RuntimeError as error:
-        raise OSError(str(error).strip().splitlines()[-1]) from error
-
-
-MASK_WRITERS: Final[dict[str, WriteStack]] = {
-    ".png": _write_png,
-    ".tif": _write_tiff,
-    ".tiff": _write_tiff,
-    ".nii": _write_nifti,
-    ".nii.gz": _write_nifti,
-    ".nrrd": _write_itk,
-    ".mha": _write_itk,
-}
-PROBABILITY_WRITERS: Final[dict[str, WriteStack]] = {
-    suffix: MASK_WRITERS[suffix] for suffix in (".nii", ".nii.gz", ".nrrd", ".mha")
-}
-
-
-def _choose(path: Path, writers: Mapping[str, WriteStack]) -> WriteStack:
-    name = path.name.lower()
-    fitting = [suffix for suffix in writers if name.endswith(suffix)]
-    if fitting:
-        return writers[max(fitting, key=len)]
-    lossy = "JPEG does not keep label numbers" if name.endswith((".jpg", ".jpeg")) else "not known"
-    raise WriteError(
-        f"cannot write {path} as {path.suffix or 'a file without suffix'} ({lossy}); "
-        f"choose {', '.join(writers)}"
-    )
-
-
-def _stack(array: Shaped[np.ndarray, "..."], like: Image) -> Stack:
-    if array.shape != like.shape:
-        raise GeometryError(
-            f"mask has shape {array.shape} but its image has shape {like.shape}; "
-            "both must lie on the same grid, resample the mask first"
-        )
-    return array[None] if like.is_planar else array
-
-
-def _is_sheared(geometry: Geometry) -> bool:
-    directions = geometry.affine[:3, :3] / np.asarray(geometry.spacing)
-    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _ORTHOGONAL)
+def _unknown_suffix(path: Path, name: str | None, known: tuple[str, ...]) -> str:
+    listed = ", ".join(known)
+    if name is not None:
+        return f"cannot write {path} as {name}; let its name end in {' or '.join(known)}"
+    is_jpeg = path.name.lower().endswith((".jpg", ".jpeg"))
+    reason = "JPEG does not keep label numbers" if is_jpeg else "not known"
+    written = path.suffix or "a file without suffix"
+    return f"cannot write {path} as {written} ({reason}); choose {listed}"
 
 
 def _source_format(source: Path | None) -> str | None:

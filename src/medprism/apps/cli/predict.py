@@ -45,6 +45,13 @@ def predict(
     statistics: Annotated[Path | None, typer.Option(help="CSV of sizes and presence.")] = None,
     probability: Annotated[Path | None, typer.Option(help="Probability map (.nii.gz).")] = None,
     overlay: Annotated[Path | None, typer.Option(help="Picture of image and mask (.png).")] = None,
+    mask_format: Annotated[
+        str | None,
+        typer.Option("--format", help="Format of the mask, where its suffix does not say it."),
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder: its uid or number.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
@@ -66,6 +73,8 @@ def predict(
         statistics=statistics,
         probability=probability,
         overlay=overlay,
+        format=mask_format,
+        series=series,
         threads=threads,
     )
     raise typer.Exit(carry_out(wish, as_json=as_json))

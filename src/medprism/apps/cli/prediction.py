@@ -17,10 +17,10 @@ from medprism.core.errors import MedprismError, WriteError
 from medprism.engines.loading import load
 from medprism.inference.archive import ArchiveReport, Segmented, segment_file, segment_folder
 from medprism.inference.knowledge import Knowledge
-from medprism.inference.outputs import Outputs, suffix_of
+from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import write_statistics
-from medprism.io.writer import MASK_WRITERS
+from medprism.io.writer import MASK_SUFFIXES, suffix_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class Wish:
     statistics: Path | None
     probability: Path | None
     overlay: Path | None
+    format: str | None
+    series: str | None
     threads: int | None
 
 
@@ -50,7 +52,7 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
     _check_statistics(wish.statistics)
     session = Session(load(wish.model, threads=wish.threads))
     # A folder with a mask file as output is the one volume of a DICOM series.
-    if wish.image.is_dir() and suffix_of(wish.out, tuple(MASK_WRITERS)) is None:
+    if wish.image.is_dir() and suffix_of(wish.out, tuple(MASK_SUFFIXES)) is None:
         report = _folder(session, wish, knowledge)
     else:
         report = ArchiveReport((_file(session, wish, knowledge),), ())
@@ -93,9 +95,10 @@ def _file(session: Session, wish: Wish, knowledge: Knowledge) -> Segmented:
         probability=wish.probability,
         overlay=wish.overlay,
         priority=_priority(wish),
+        format=wish.format,
     )
     with progress_bar("segmenting") as bar:
-        return segment_file(session, wish.image, knowledge, outputs, bar)
+        return segment_file(session, wish.image, knowledge, outputs, bar, part=wish.series)
 
 
 def _folder(session: Session, wish: Wish, knowledge: Knowledge) -> ArchiveReport:
@@ -103,9 +106,20 @@ def _folder(session: Session, wish: Wish, knowledge: Knowledge) -> ArchiveReport
         raise WriteError(
             "--probability and --overlay are files of one image; leave them out for a folder"
         )
+    if wish.series is not None:
+        raise WriteError(
+            f"--series chooses one of the series in {wish.image}, whose mask is a file, and "
+            f"{wish.out} would be a folder; name a file, such as mask.nii.gz"
+        )
     with progress_bar("segmenting") as bar:
         return segment_folder(
-            session, wish.image, knowledge, wish.out, bar, priority=_priority(wish)
+            session,
+            wish.image,
+            knowledge,
+            wish.out,
+            bar,
+            priority=_priority(wish),
+            format=wish.format,
         )
 
 
