@@ -32,6 +32,19 @@ def labels(shape: tuple[int, ...] = SHAPE) -> Labels:
     return Labels({"left lung": first, "Tümor": second})
 
 
+def holed(shape: tuple[int, int, int] = (5, 23, 31)) -> Labels:
+    """Return a chiral plate with holes, an island in one of them, and a bar that overlaps it."""
+    plate, bar = np.zeros(shape, bool), np.zeros(shape, bool)
+    plate[1:4, 2:20, 3:25] = True
+    plate[1:3, 4:9, 5:12] = False
+    plate[1, 6, 7:10] = True
+    plate[2:4, 12:14, 15:22] = False
+    plate[3, 18, 4] = False
+    bar[2:, 10:22, 20:29] = True
+    bar[4, 12, 27] = False
+    return Labels({"left lung": plate, "Tümor": bar})
+
+
 def oriented(
     order: tuple[int, ...],
     signs: tuple[float, ...],
@@ -89,6 +102,10 @@ def ct_slice(
     dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     dataset.SOPClassUID = CTImageStorage
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.StudyInstanceUID = "1.2.3"
+    dataset.FrameOfReferenceUID = f"{series}.9"
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.PatientName, dataset.PatientID, dataset.PatientSex = "Müller^Jörg", "17", "U"
     dataset.SeriesInstanceUID = series
     dataset.SeriesDescription = "thorax"
     dataset.Modality = "CT"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool
@@ -77,8 +77,8 @@ def expand(text: str) -> list[int]:
     return runs
 
 
-def from_runs(runs: list[int], height: int, width: int) -> Mask2d:
-    """Undo `column_runs`.
+def from_runs(runs: list[Any], height: int, width: int) -> Mask2d:
+    """Undo `column_runs`, of runs that a file says.
 
     Raises:
         ImageReadError: runs that are no lengths, or do not add up to the picture.
