@@ -149,7 +149,7 @@ def test_a_header_that_promises_too_much_is_refused(
 
 def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mha").write_text("ObjectType = Image\nNDims = 3\n")
-    with pytest.raises(ImageReadError, match="names no ElementDataFile"):
+    with pytest.raises(ImageReadError, match="no plain line 'ElementDataFile"):
         read_itk(tmp_path / "a.mha")
     (tmp_path / "a.nrrd").write_text("NRRD0004\ntype: short\n")
     with pytest.raises(ImageReadError, match="cannot be read as NRRD or MetaImage"):

@@ -179,7 +179,7 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path: Path, is_packed: b
     content[42:48] = np.array([30000, 30000, 30000], "<i2").tobytes()
     path = tmp_path / "a.nii"
     path.write_bytes(gzip.compress(bytes(content)) if is_packed else content)
-    with pytest.raises(ImageReadError, match="promises 54000000000000 bytes"):
+    with pytest.raises(ImageReadError, match="promises 54000000000352 bytes"):
         read_nifti(path)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.io.dicom_grid import Plane, plane_of, stack_geometry, stack_order
+from medprism.io.dicom_object import read_object
 from medprism.io.dicom_pixels import Dataset, Frames, frames_of, num_frames, why_no_image
 from medprism.io.foreign import decoding
 from medprism.io.isolated_decoder import IsolatedDecoder
@@ -60,6 +60,7 @@ class SourceSlices:
     geometry: Geometry
 
 
+@decoding("DICOM", InvalidDicomError, BytesLengthException)
 def read_dicom(path: Path) -> Image:
     """Read one object: a slice, a picture, or all frames of an enhanced or multi-frame object.
 
@@ -70,7 +71,7 @@ def read_dicom(path: Path) -> Image:
         ImageReadError: damaged, no image, an unknown compression, or frames that form no grid.
     """
     with _decoding(), IsolatedDecoder() as decoder:
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = read_object(path)
         reason = why_no_image(dataset)
         if reason is not None:
             raise ImageReadError(reason)
@@ -79,6 +80,7 @@ def read_dicom(path: Path) -> Image:
     return _image(frames[order], planes, dataset)
 
 
+@decoding("DICOM", InvalidDicomError, BytesLengthException)
 def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
     """Read the series in a folder (not in its subfolders), slices sorted along their normal.
 
@@ -101,6 +103,7 @@ def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
     return _image(np.concatenate(stack), planes, members[0].header)
 
 
+@decoding("DICOM", InvalidDicomError, BytesLengthException)
 def read_dicom_slices(path: Path, part: str | None = None) -> SourceSlices:
     """Read the headers alone of what `read_dicom` or `read_dicom_folder` would read, in order.
 
@@ -153,7 +156,7 @@ def _image(frames: Frames, planes: Sequence[Plane], header: Dataset) -> Image:
 def _slice(path: Path, decoder: IsolatedDecoder) -> Frames:
     try:
         with _decoding():
-            return frames_of(pydicom.dcmread(path, force=True), decoder)
+            return frames_of(read_object(path), decoder)
     except ImageReadError as error:
         raise ImageReadError(f"{path.name}: {error}") from error
 
@@ -183,7 +186,7 @@ def _members(folder: Path) -> list[_Member]:
 
 def _member(path: Path) -> _Member:
     with _decoding():
-        return _Member(path, pydicom.dcmread(path, force=True, stop_before_pixels=True))
+        return _Member(path, read_object(path, stop_before_pixels=True))
 
 
 def _nothing_here(folder: Path, num_files: int) -> str:

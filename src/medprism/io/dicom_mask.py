@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from medprism.core.errors import ImageReadError
 from medprism.core.image import Image
 from medprism.io.dicom import read_dicom
+from medprism.io.dicom_object import read_object
 from medprism.io.dicom_seg_reader import read_dicom_seg
 from medprism.io.foreign import decoding
 from medprism.io.mask_file import MaskFile, to_label_numbers
@@ -24,7 +24,7 @@ def read_dicom_mask(path: Path, like: Image | None = None) -> MaskFile:
         GeometryError: segments or contours that lie on no slice of the image.
     """
     with decoding("DICOM", InvalidDicomError, BytesLengthException):
-        modality = pydicom.dcmread(path, force=True, specific_tags=["Modality"]).get("Modality")
+        modality = read_object(path, stop_before_pixels=True).get("Modality")
     if modality == "SEG":
         return read_dicom_seg(path, like)
     if modality == "RTSTRUCT":

@@ -16,6 +16,7 @@ from medprism.core.errors import ImageReadError
 from medprism.io.foreign import first_line
 from medprism.io.isolated_decoder import IsolatedDecoder
 from medprism.io.jpeg_stream import stream_size
+from medprism.io.memory_budget import check_unpacked
 
 # pydicom finds its elements by attribute at run time.
 Dataset: TypeAlias = Any
@@ -130,6 +131,8 @@ def _check_promise(dataset: Dataset, samples: int) -> None:
             f"its header promises {promised} bytes of pixels but it holds {length}; "
             "it is damaged, export it again"
         )
+    if length:
+        check_unpacked(promised, length)
 
 
 def _decoded(dataset: Dataset, decoder: IsolatedDecoder) -> np.ndarray:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pydicom
 from jaxtyping import Bool, Shaped
 
 from medprism.core.errors import GeometryError, ImageReadError
 from medprism.core.geometry import TOLERANCE_VOXELS, Geometry
 from medprism.core.image import Image
 from medprism.io.dicom_grid import Plane, plane_of, stack_geometry
+from medprism.io.dicom_object import read_object
 from medprism.io.dicom_pixels import Dataset, functional_group, num_frames, stored_frames
 from medprism.io.foreign import decoding
 from medprism.io.isolated_decoder import IsolatedDecoder
@@ -45,7 +45,7 @@ def read_dicom_seg(path: Path, like: Image | None = None) -> MaskFile:
         GeometryError: a frame lies on no slice of the image.
     """
     with decoding("DICOM-SEG"), IsolatedDecoder() as decoder:
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = read_object(path)
         kind = str(dataset.get("SegmentationType"))
         if kind not in ("BINARY", "LABELMAP"):
             raise ImageReadError(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from medprism.core.errors import ImageReadError, WriteError
+from medprism.io.memory_budget import check_unpacked
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ def check_promise(promised: int, available: int, *, is_compressed: bool) -> None
     """Refuse a header that promises more bytes than its file can hold, before they are allocated.
 
     Raises:
-        ImageReadError: the file is truncated, or its header is damaged.
+        ImageReadError: the file is truncated, its header is damaged, or it would unpack to more
+            than `memory_budget` allows.
     """
     holds = available * (DEFLATE_LIMIT if is_compressed else 1)
     if promised > holds:
@@ -117,3 +119,5 @@ def check_promise(promised: int, available: int, *, is_compressed: bool) -> None
             f"its header promises {promised} bytes of pixels but the file holds {available}; "
             "it is truncated or damaged, export it again"
         )
+    if is_compressed:
+        check_unpacked(promised, available)

@@ -16,6 +16,7 @@ from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Affine, Geometry
 from medprism.core.image import Image
 from medprism.io.foreign import check_promise, decoding
+from medprism.io.itk_header import HEADER_BYTES, find_pixels
 from medprism.io.lps import swap_index_order, swap_world
 from medprism.io.mask_file import (
     KEY,
@@ -31,14 +32,6 @@ from medprism.io.part import choose_volume
 # SimpleITK's functions carry no annotations.
 sitk: Final[Any] = SimpleITK
 Stored: TypeAlias = Any
-
-_HEADER_BYTES: Final = 1 << 20
-_NRRD_DATA: Final = re.compile(rb"^data ?file:[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
-_META_DATA: Final = re.compile(rb"^ElementDataFile\s*=[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
-_NRRD_PACKED: Final = re.compile(rb"^encoding:\s*(?!raw)", re.MULTILINE)
-_META_PACKED: Final = re.compile(
-    rb"^(CompressedData\s*=\s*True|BinaryData\s*=\s*False)", re.MULTILINE
-)
 
 
 def read_itk(path: Path, part: str | None = None) -> Image:
@@ -75,19 +68,19 @@ def _read(path: Path) -> tuple[Stored, Geometry]:
     reader = sitk.ImageFileReader()
     with decoding("NRRD or MetaImage"):
         with path.open("rb") as stream:
-            head = stream.read(_HEADER_BYTES)
+            head = stream.read(HEADER_BYTES)
+        source = find_pixels(path, head)
         is_nrrd = head.startswith(b"NRRD")
-        data_path = _data_path(path, head, is_nrrd=is_nrrd)
         # Named, so that a wrong suffix does not matter.
         reader.SetImageIO("NrrdImageIO" if is_nrrd else "MetaImageIO")
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
-        packed = _NRRD_PACKED if is_nrrd else _META_PACKED
-        check_promise(
-            _bytes_of(reader),
-            data_path.stat().st_size,
-            is_compressed=packed.search(head) is not None,
-        )
+        check_promise(_bytes_of(reader), source.path.stat().st_size, is_compressed=source.is_packed)
+        if 0 in reader.GetSize():
+            raise ImageReadError(
+                f"its header gives it {' x '.join(map(str, reader.GetSize()))} pixels; it is "
+                "damaged, export it again"
+            )
         stored = reader.Execute()
     return stored, _geometry(stored)
 
@@ -95,30 +88,6 @@ def _read(path: Path) -> tuple[Stored, Geometry]:
 def _bytes_of(reader: Stored) -> int:
     sample = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
     return int(math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * sample)
-
-
-def _data_path(path: Path, head: bytes, *, is_nrrd: bool) -> Path:
-    """Return the file that holds the pixels: the file itself, or one beside it.
-
-    A header may name any file of the machine; only one in its own folder is read.
-    """
-    if is_nrrd:
-        head = head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]
-    found = (_NRRD_DATA if is_nrrd else _META_DATA).search(head)
-    if found is None and not is_nrrd:
-        raise ImageReadError(
-            "its header names no ElementDataFile; it is truncated, export it again"
-        )
-    name = "LOCAL" if found is None else found.group(1).decode("utf-8", "replace")
-    if name == "LOCAL":
-        return path
-    data_path = path.parent / name
-    if Path(name).name != name or not data_path.is_file():
-        raise ImageReadError(
-            f"its header names the data file {name!r}, which is not a file in the same folder; "
-            "put both in one folder or save it as one .nrrd or .mha"
-        )
-    return data_path
 
 
 def _voxels(stored: Stored, part: str | None) -> Shaped[np.ndarray, "slices height width channels"]:

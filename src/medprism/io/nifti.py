@@ -21,6 +21,7 @@ from nibabel.wrapstruct import WrapStructError
 from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Affine, Geometry
 from medprism.core.image import Image
+from medprism.io.bounded_file import BoundedFile
 from medprism.io.foreign import check_promise, decoding
 from medprism.io.lps import swap_index_order
 from medprism.io.mask_file import MaskFile, to_label_numbers, unpack_colours, unpack_names
@@ -38,6 +39,8 @@ _FAILURES: Final = (
 )
 _GZIP: Final = b"\x1f\x8b"
 _CHUNK: Final = 1 << 20
+# Bytes that may follow the pixels.
+_TRAILING: Final = 1 << 24
 _MAGIC: Final = slice(344, 347)
 # What a unit of the header's length code is in mm; code 0 says nothing and means mm in practice.
 _MILLIMETRES: Final = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
@@ -86,6 +89,8 @@ def _opened(path: Path) -> Iterator[Stored]:
     """Open by content, whatever the suffix says, and check that the pixels can be there."""
     with (
         decoding("NIfTI", *_FAILURES),
+        # nibabel prints what it thinks of a header on stderr.
+        nib.imageglobals.LoggingOutputSuppressor(),
         _stream(path) as stream,
     ):
         magic = stream.read(_MAGIC.stop)[_MAGIC]
@@ -93,28 +98,47 @@ def _opened(path: Path) -> Iterator[Stored]:
         header = FileHolder(fileobj=stream)
         if magic == b"ni1":
             data_path = path.with_suffix(".img")
-            with data_path.open("rb") as data:
+            with BoundedFile(data_path) as data:
                 holders = {"header": header, "image": FileHolder(fileobj=data)}
                 kind: Stored = nib.Nifti1Pair
                 yield _checked(kind.from_file_map(holders), data_path)
+            needed = 0
         else:
             kind = nib.Nifti1Image if magic == b"n+1" else nib.Nifti2Image
-            yield _checked(kind.from_file_map({"header": header, "image": header}), path)
-        # gzip compares its checksum only at the very end.
-        while isinstance(stream, gzip.GzipFile) and stream.read(_CHUNK):
-            pass
+            image = _checked(kind.from_file_map({"header": header, "image": header}), path)
+            yield image
+            needed = _end_of_pixels(image)
+        if isinstance(stream, gzip.GzipFile):
+            _read_to_end(stream, needed)
+
+
+def _read_to_end(stream: gzip.GzipFile, needed: int) -> None:
+    """Let gzip compare its checksum, which it does only at the very end."""
+    while stream.read(_CHUNK):
+        if stream.tell() > needed + _TRAILING:
+            raise ImageReadError(
+                f"it unpacks to more than {needed + _TRAILING} bytes where its header needs "
+                f"{needed}; it is damaged, export it again"
+            )
+
+
+def _end_of_pixels(image: Stored) -> int:
+    """Return the number of the byte after the last one of the pixels."""
+    size = math.prod(image.shape) * image.get_data_dtype().itemsize
+    return int(size + image.dataobj.offset)
 
 
 def _stream(path: Path) -> io.BufferedIOBase:
     with path.open("rb") as stream:
         is_compressed = stream.read(2) == _GZIP
-    return gzip.GzipFile(path) if is_compressed else path.open("rb")
+    return gzip.GzipFile(path) if is_compressed else BoundedFile(path)
 
 
 def _checked(image: Stored, data_path: Path) -> Stored:
     with data_path.open("rb") as stream:
         is_compressed = stream.read(2) == _GZIP
-    promised = math.prod(image.shape) * image.get_data_dtype().itemsize
+    # What lies before the pixels is unpacked, too.
+    promised = _end_of_pixels(image)
     check_promise(promised, data_path.stat().st_size, is_compressed=is_compressed)
     return image
 

@@ -22,6 +22,7 @@ from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.io.foreign import decoding
 from medprism.io.mask_file import KEY, MaskFile, to_label_numbers, unpack_colours, unpack_names
+from medprism.io.memory_budget import check_unpacked
 
 # Pillow loads its decoders late and does not know a format by name before.
 _LOADED: Final = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin)
@@ -86,6 +87,7 @@ def orient(pixels: Shaped[np.ndarray, "..."], orientation: int) -> Shaped[np.nda
 
 def _decode_image(path: Path) -> Pixels:
     with Pillow.open(path, formats=_FORMATS) as picture:
+        _check_size(picture, path)
         _refuse_animation(picture)
         picture.load()
         orientation = _orientation(picture)
@@ -101,6 +103,7 @@ def _decode_image(path: Path) -> Pixels:
 def _decode_indices(path: Path) -> tuple[Shaped[np.ndarray, "..."], str | None, bool]:
     """Return what is stored, the text under our key, and whether JPEG blurred the numbers."""
     with Pillow.open(path, formats=_FORMATS) as picture:
+        _check_size(picture, path)
         _refuse_animation(picture)
         picture.load()
         text = picture.info.get(KEY)
@@ -114,6 +117,14 @@ def _decode_indices(path: Path) -> tuple[Shaped[np.ndarray, "..."], str | None, 
             stored = stored[..., 0] if picture.mode != "RGBA" else stored[..., :3]
         upright = orient(stored, _orientation(picture))
     return upright, text if isinstance(text, str) else None, is_lossy
+
+
+def _check_size(picture: Pillow.Image, path: Path) -> None:
+    # Pillow holds any colour in four bytes.
+    samples = 1 if len(picture.getbands()) == 1 else 4
+    depth = 2 if _png_layout(path)[0] == 16 else 1
+    unpacked = picture.width * picture.height * samples * depth
+    check_unpacked(unpacked, path.stat().st_size)
 
 
 def _refuse_animation(picture: Pillow.Image) -> None:

@@ -191,4 +191,6 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except (ImageReadError, GeometryError, FormatVersionError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        # What a header says may be quoted in the reason, line breaks and all.
+        reason = "".join(c if c.isprintable() else " " for c in str(error))
+        raise type(error)(f"{path}: {' '.join(reason.split())}") from error

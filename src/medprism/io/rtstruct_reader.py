@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pydicom
 from jaxtyping import Bool, Float64
 
 from medprism.core.errors import GeometryError, ImageReadError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.io.contour import Points, fill
+from medprism.io.dicom_object import read_object
 from medprism.io.dicom_pixels import Dataset
 from medprism.io.foreign import decoding
 from medprism.io.lps import swap_world
@@ -47,7 +47,7 @@ def read_rtstruct(path: Path, like: Image | None) -> MaskFile:
         )
     geometry = like.geometry
     with decoding("RTSTRUCT"):
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = read_object(path)
         names = {int(item.ROINumber): str(item.ROIName) for item in dataset.StructureSetROISequence}
         outlines = {
             int(item.ReferencedROINumber): item for item in dataset.get("ROIContourSequence") or []

@@ -22,6 +22,7 @@ from PIL import TiffImagePlugin
 from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
+from medprism.io.bounded_file import BoundedFile
 from medprism.io.foreign import check_promise, decoding
 from medprism.io.mask_file import MaskFile, to_label_numbers, unpack_colours, unpack_names
 from medprism.io.raster import orient
@@ -56,7 +57,8 @@ def read_tiff(path: Path) -> Image:
     """
     with (
         decoding("TIFF", Pillow.DecompressionBombError, cv2.error),
-        tifffile.TiffFile(path) as file,
+        BoundedFile(path) as stream,
+        tifffile.TiffFile(stream) as file,
     ):
         page = _first_page(file)
         stack = _decode(file, path)
@@ -72,7 +74,8 @@ def read_tiff_mask(path: Path) -> MaskFile:
     """
     with (
         decoding("TIFF", Pillow.DecompressionBombError, cv2.error),
-        tifffile.TiffFile(path) as file,
+        BoundedFile(path) as stream,
+        tifffile.TiffFile(stream) as file,
     ):
         page = _first_page(file)
         description = page.description
