@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
+from medprism.io.bounded_file import BoundedFile
 from medprism.io.foreign import decoding
 from medprism.io.mask_file import KEY, MaskFile, to_label_numbers, unpack_colours, unpack_names
 from medprism.io.memory_budget import check_unpacked
@@ -86,7 +87,7 @@ def orient(pixels: Shaped[np.ndarray, "..."], orientation: int) -> Shaped[np.nda
 
 
 def _decode_image(path: Path) -> Pixels:
-    with Pillow.open(path, formats=_FORMATS) as picture:
+    with BoundedFile(path) as stream, Pillow.open(stream, formats=_FORMATS) as picture:
         _check_size(picture, path)
         _refuse_animation(picture)
         picture.load()
@@ -102,7 +103,7 @@ def _decode_image(path: Path) -> Pixels:
 
 def _decode_indices(path: Path) -> tuple[Shaped[np.ndarray, "..."], str | None, bool]:
     """Return what is stored, the text under our key, and whether JPEG blurred the numbers."""
-    with Pillow.open(path, formats=_FORMATS) as picture:
+    with BoundedFile(path) as stream, Pillow.open(stream, formats=_FORMATS) as picture:
         _check_size(picture, path)
         _refuse_animation(picture)
         picture.load()

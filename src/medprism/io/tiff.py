@@ -149,6 +149,11 @@ def _decode(file: tifffile.TiffFile, path: Path) -> Stack:
         stack = _decode_elsewhere(
             path, page, [item.index for item in series.pages if item is not None]
         )
+    if stack.ndim != 4 or stack.shape[1:3] != (page.imagelength, page.imagewidth):
+        raise ImageReadError(
+            f"it was decoded to an array of {stack.shape} where its header says "
+            f"{page.imagelength} x {page.imagewidth} pixels; it is damaged, export it again"
+        )
     return stack.astype(stack.dtype.newbyteorder("="), copy=False)
 
 
@@ -174,8 +179,8 @@ def _decode_elsewhere(path: Path, page: tifffile.TiffPage, indices: list[int]) -
         found, pages = cv2.imreadmulti(str(path), flags=cv2.IMREAD_UNCHANGED)
         if not found:
             raise ValueError(f"compression {page.compression} cannot be decoded")
-        colour = [np.asarray(pages[index])[..., 2::-1] for index in indices]
-        return np.stack(colour)
+        stack = np.stack([np.asarray(pages[index]) for index in indices])
+        return stack[..., 2::-1] if stack.ndim == 4 else stack
     with Pillow.open(path, formats=(TiffImagePlugin.TiffImageFile.format,)) as picture:
         decoded = []
         for index in indices:
