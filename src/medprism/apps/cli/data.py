@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from medprism.apps.cli.dataset_check import check
+from medprism.apps.cli.dataset_convert import convert
 from medprism.apps.cli.dataset_list import list_sets
 from medprism.apps.cli.listing import split_list
 
 app = typer.Typer(help="Prepare, list, check and convert datasets.", no_args_is_help=True)
 app.command(name="list")(list_sets)
 app.command(name="check")(check)
+app.command(name="convert")(convert)
 
 
 @app.callback()

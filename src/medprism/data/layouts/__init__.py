@@ -1,0 +1,1 @@
+"""Layouts of labelled datasets on disk: recognise, read, write, convert. See docs/layouts.md."""
