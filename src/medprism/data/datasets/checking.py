@@ -106,9 +106,9 @@ def check(
                 found = sum(weights.values())
                 rows.append(CountRow(use.paper, published.unit, "all", found, use.total))
             if reads_all and published.tile is not None:
-                rows.extend(_rows(use, "tiles", use.cases, split, slices))
+                rows.extend(_pooled(use, "tiles", use.cases, split, slices))
             elif reads_all and published.unit == "volumes":
-                rows.extend(_rows(use, "slices", use.slices, split, slices))
+                rows.extend(_pooled(use, "slices", use.slices, split, slices))
     return CheckReport(
         published.name,
         tuple(rows),
@@ -116,6 +116,17 @@ def check(
         _odd(findings, folder),
         unreadable,
     )
+
+
+def _pooled(
+    use: Use, what: str, expected: Counts, split: dict[str, str], weights: dict[str, int]
+) -> list[CountRow]:
+    """Return rows by split, or their sum where cases were drawn: our draw is not the paper's."""
+    if all(isinstance(target, str) for target in use.split.values()):
+        return _rows(use, what, expected, split, weights)
+    stated = [count for side in SPLITS if (count := expected.of(side)) is not None]
+    found = sum(weights.get(case_id, 0) for case_id in split)
+    return [CountRow(use.paper, what, "all", found, sum(stated) if stated else None)]
 
 
 def _rows(

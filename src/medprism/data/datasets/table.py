@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from medprism.data.datasets.published import PublishedSet, Use
 
 UNKNOWN = "unknown"
-HEADER = "| name | data | modality | concepts | cases of the papers | licence | layout | source |"
+HEADER = (
+    "| name | data | modality | concepts | cases of the papers | split | intensity | licence "
+    "| layout | source |"
+)
 
 
 def lines(sets: Iterable[PublishedSet]) -> tuple[str, ...]:
@@ -34,6 +37,8 @@ def _row(published: PublishedSet) -> str:
         published.modality or "-",
         ", ".join(published.concepts),
         "; ".join(map(_use, published.uses)),
+        published.uses[0].rule,
+        f"`{published.intensity}`",
         published.licence or UNKNOWN,
         published.layout.replace("|", "\\|").replace("*", "\\*"),
         UNKNOWN if source is None else f"[page]({source})",
