@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -101,3 +102,17 @@ def test_pixels_that_unpack_to_more_than_the_image_are_refused() -> None:
     record["shape"] = [1, 2, 3, 1]
     with pytest.raises(ValueError, match="cannot reshape"):
         image_from_json(record, large.digest, Path("x"))
+
+
+def test_one_of_several_images_of_a_file_is_found_again(tmp_path: Path) -> None:
+    volumes = np.random.default_rng(4).integers(0, 90, (6, 5, 4, 3)).astype(np.int16)
+    nib.save(nib.Nifti1Image(volumes, np.eye(4)), tmp_path / "four.nii")
+    image = read_image(tmp_path / "four.nii", "2")
+    record = json.loads(json.dumps(image_to_json(image, tmp_path, embed=False)))
+    again = image_from_json(record, image.digest, tmp_path)
+    np.testing.assert_array_equal(again.voxels, image.voxels)
+    assert again.part == "2"
+    embedded = json.loads(json.dumps(image_to_json(image, tmp_path, embed=True)))
+    assert image_from_json(embedded, image.digest, tmp_path).part == "2"
+    del embedded["part"]
+    assert image_from_json(embedded, image.digest, tmp_path).part is None

@@ -75,6 +75,30 @@ def test_a_tilted_series_keeps_every_voxel_at_its_place(tmp_path: Path) -> None:
     np.testing.assert_allclose(world, (10.0 - 6 * 0.8, -23.5 - 4 * 0.5, -20.0), atol=1e-6)
 
 
+def test_a_tilted_gantry_is_said_loudly_and_a_straight_one_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_series(tmp_path / "straight", VOLUME, step=(0.0, 0.004, 2.0))
+    read_dicom_folder(tmp_path / "straight")
+    assert not caplog.records
+    write_series(tmp_path / "tilted", VOLUME, step=(0.0, 2.0 * np.tan(np.radians(12)), 2.0))
+    read_dicom_folder(tmp_path / "tilted")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "slices of thorax are sheared by 12.0 degrees (gantry tilt)" in record.getMessage()
+
+
+def test_a_series_is_chosen_by_its_number(tmp_path: Path) -> None:
+    for series, number, count in (("1.2", 3, 4), ("1.3", 5, 2), ("1.4", 5, 3)):
+        for index in range(count):
+            dataset = ct_slice(VOLUME[index], (0.0, 0.0, 2.0 * index), series=series)
+            dataset.SeriesNumber = number
+            dataset.save_as(tmp_path / f"{series}-{index}.dcm")
+    assert read_dicom_folder(tmp_path, "3").num_slices == 4
+    with pytest.raises(ImageReadError, match=r"not one '5'.*1.3 .number 5, thorax, 2 files"):
+        read_dicom_folder(tmp_path, "5")
+
+
 def test_one_file_of_a_series_is_planar(tmp_path: Path) -> None:
     paths = write_series(tmp_path, VOLUME[:1])
     assert read_dicom_folder(tmp_path).is_planar

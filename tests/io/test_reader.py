@@ -125,8 +125,8 @@ def test_a_cut_file_never_gives_other_pixels(tmp_path: Path, name: str) -> None:
 def test_folders_and_missing_files_are_one_sentence(tmp_path: Path) -> None:
     assert "no such file" in sentence(tmp_path / "missing.png")
     assert "holds no DICOM image" in sentence(tmp_path)
-    (tmp_path / "a.png").write_bytes(samples()["colour.png"])
-    assert "1 other files" in sentence(tmp_path)
+    (tmp_path / "a.txt").write_text("text")
+    assert "(1 other files) and no pictures" in sentence(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -225,6 +225,7 @@ def test_a_one_slice_mask_fits_a_volume_of_one_slice(tmp_path: Path) -> None:
 
 def test_every_written_format_has_a_reader(tmp_path: Path) -> None:
     formats = {"raster", "tiff", "nifti", "nrrd", "meta", "dicom", "dicom folder", "coco"}
+    formats.add("picture folder")
     assert set(FORMATS) == formats
     picture = Image.from_array(GREY)
     for suffix in (".png", ".tif", ".nii", ".nii.gz", ".nrrd", ".mha", ".json"):

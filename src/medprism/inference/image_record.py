@@ -36,6 +36,7 @@ def image_to_json(image: Image, folder: Path, *, embed: bool) -> Json:
         "is_physical": image.geometry.is_physical,
         "path": None,
         "path_from_here": None,
+        "part": image.part,
         "pixels": None,
     }
     if image.source is not None:
@@ -87,7 +88,14 @@ def _embedded(record: Json) -> Image:
         need(record["is_planar"], bool),
         None if modality is None else need(modality, str),
         None if source is None else Path(need(source, str)),
+        _part(record),
     )
+
+
+def _part(record: Json) -> str | None:
+    """Return which of several images of its file it is; older work files do not say."""
+    part = record.get("part")
+    return None if part is None else need(part, str)
 
 
 def _from_file(record: Json, folder: Path) -> Image:
@@ -100,6 +108,6 @@ def _from_file(record: Json, folder: Path) -> Image:
             "put it back beside the work file, or pass it as image="
         )
     try:
-        return read_image(found)
+        return read_image(found, _part(record))
     except MedprismError as error:
         raise ImageReadError(f"the annotated image cannot be read again: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from medprism.core.errors import ImageReadError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
-from medprism.io.dicom_grid import Plane, plane_of, stack_geometry, stack_order
+from medprism.io.dicom_grid import Plane, plane_of, slice_tilt, stack_geometry, stack_order
 from medprism.io.dicom_object import read_object
 from medprism.io.dicom_pixels import Dataset, Frames, frames_of, num_frames, why_no_image
 from medprism.io.foreign import decoding
@@ -23,6 +24,10 @@ from medprism.io.recognise import is_dicom
 
 _DIRECTORY_UID: Final = "1.2.840.10008.1.3.10"
 _LISTED: Final = 12
+# Degrees; what rounded positions make of straight slices stays below.
+_NAMED_TILT: Final = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +130,17 @@ def read_dicom_slices(path: Path, part: str | None = None) -> SourceSlices:
     return SourceSlices(tuple(headers), tuple(frames), tuple(planes), geometry)
 
 
+def holds_dicom(folder: Path) -> bool:
+    """Say whether any file directly inside a folder is DICOM."""
+    with decoding("a folder"):
+        return any(_begins_as_dicom(entry) for entry in folder.iterdir() if entry.is_file())
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    with decoding("a file"), path.open("rb") as stream:
+        return is_dicom(stream.read(132))
+
+
 def _frames_in_order(dataset: Dataset) -> tuple[list[int], list[Plane]]:
     """Return the frames of one object along their normal; those of a film as they are."""
     planes = [plane_of(dataset, frame) for frame in range(num_frames(dataset))]
@@ -149,6 +165,14 @@ def _decoding() -> AbstractContextManager[None]:
 
 def _image(frames: Frames, planes: Sequence[Plane], header: Dataset) -> Image:
     geometry = stack_geometry(planes, frames.shape[1], frames.shape[2])
+    tilt = slice_tilt(geometry)
+    if tilt > _NAMED_TILT:
+        _log.warning(
+            "the slices of %s are sheared by %.1f degrees (gantry tilt): every voxel keeps its "
+            "place, and masks are written on the same sheared grid, which some viewers straighten",
+            header.get("SeriesDescription") or "this series",
+            tilt,
+        )
     modality = str(header.get("Modality") or "") or None
     return Image(frames, geometry, is_planar=frames.shape[0] == 1, modality=modality)
 
@@ -167,9 +191,7 @@ def _members(folder: Path) -> list[_Member]:
         entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
     members = []
     for entry in entries:
-        with decoding("a file"), entry.open("rb") as stream:
-            head = stream.read(132)
-        if not is_dicom(head):
+        if not _begins_as_dicom(entry):
             continue
         try:
             member = _member(entry)
@@ -195,8 +217,8 @@ def _nothing_here(folder: Path, num_files: int) -> str:
         listed = ", ".join(folders[:_LISTED])
         return f"it holds no DICOM image itself; choose one of its {len(folders)} folders: {listed}"
     return (
-        f"it holds no DICOM image ({num_files} other files); pass one image file, or the folder "
-        "of a DICOM series"
+        f"it holds no DICOM image ({num_files} other files) and no pictures; pass one image file, "
+        "the folder of a DICOM series, or that of numbered pictures"
     )
 
 

@@ -135,6 +135,20 @@ def stack_geometry(planes: Sequence[Plane], height: int, width: int) -> Geometry
     return Geometry(shape, swap_world(affine), is_physical=first.spacing is not None)
 
 
+def slice_tilt(geometry: Geometry) -> float:
+    """Return the angle in degrees between the slice axis and the normal of the slices.
+
+    >>> sheared = np.array([[0.0, 0, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    >>> round(slice_tilt(Geometry((4, 5, 6), sheared)), 6)
+    45.0
+    """
+    step, rows, cols = geometry.affine[:3, :3].T
+    normal = np.cross(rows, cols)
+    across = abs(float(step @ normal)) / float(np.linalg.norm(normal))
+    along = float(np.linalg.norm(step - (step @ normal) * normal / (normal @ normal)))
+    return float(np.degrees(np.arctan2(along, across)))
+
+
 def _placeless(plane: Plane, shape: tuple[int, int, int]) -> Geometry:
     unit = Geometry.pixels(shape)
     if plane.spacing is None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from medprism.core.errors import GeometryError, ImageReadError, WriteError
 from medprism.core.image import Image
-from medprism.io.dicom import SourceSlices, read_dicom_slices
+from medprism.io.dicom import SourceSlices, holds_dicom, read_dicom_slices
 from medprism.io.dicom_pixels import Dataset
 from medprism.io.recognise import recognise
 
@@ -63,7 +63,7 @@ def _dicom_path(image: Image, kind: str) -> Path:
     elif not path.exists():
         found = f"{path}, which is gone"
     else:
-        found = "" if path.is_dir() else _not_dicom(path)
+        found = _not_dicom(path)
     if path is None or found:
         raise WriteError(
             f"{kind} refers to the DICOM files of its image, and the image is {found}; choose a "
@@ -73,6 +73,8 @@ def _dicom_path(image: Image, kind: str) -> Path:
 
 
 def _not_dicom(path: Path) -> str:
+    if path.is_dir():
+        return "" if holds_dicom(path) else f"{path}, a folder without DICOM files"
     try:
         return "" if recognise(path) == "dicom" else f"{path.name}, which is not DICOM"
     except ImageReadError as error:

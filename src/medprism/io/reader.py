@@ -1,4 +1,4 @@
-"""Read any image or mask: the content decides the format, a folder is a DICOM series."""
+"""Read any image or mask: the content decides the format; a folder is one volume."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from medprism.core.errors import FormatVersionError, GeometryError, ImageReadErr
 from medprism.core.geometry import TOLERANCE_VOXELS, Geometry
 from medprism.core.image import Image
 from medprism.io.coco_reader import read_coco
-from medprism.io.dicom import read_dicom, read_dicom_folder
+from medprism.io.dicom import holds_dicom, read_dicom, read_dicom_folder
 from medprism.io.dicom_mask import as_numbers, read_dicom_mask
 from medprism.io.itk_volume import read_itk, read_itk_mask
 from medprism.io.mask_file import MaskFile
 from medprism.io.nifti import read_nifti, read_nifti_mask
+from medprism.io.picture_folder import (
+    list_pictures,
+    read_picture_folder,
+    read_picture_folder_mask,
+)
 from medprism.io.raster import read_raster, read_raster_mask
 from medprism.io.recognise import recognise
 from medprism.io.resample import resample_mask
@@ -86,15 +91,17 @@ FORMATS: Final[dict[str, Format]] = {
     "dicom folder": Format(
         read_dicom_folder, lambda path, part, like: as_numbers(read_dicom_folder(path, part))
     ),
+    "picture folder": Format(_whole(read_picture_folder), _whole_mask(read_picture_folder_mask)),
     "coco": Format(_no_image, read_coco),
 }
 
 
 def read_image(path: Path | str, part: str | None = None) -> Image:
-    """Read an image file or the folder of a DICOM series.
+    """Read an image file, the folder of a DICOM series, or a folder of numbered pictures.
 
     PNG, JPEG, BMP, TIFF, NIfTI, NRRD, MHA, MHD and DICOM are told apart by their content, so a
-    wrong suffix does not matter. An image with one slice is planar, whatever the format.
+    wrong suffix does not matter; the pictures of a folder are the slices of one volume. An image
+    with one slice is planar, whatever the format.
 
     Args:
         path: the file or folder.
@@ -182,7 +189,10 @@ def _two_grids(path: Path, here: Geometry, like: Image) -> str:
 
 
 def _format_of(path: Path) -> str:
-    return "dicom folder" if path.is_dir() else recognise(path)
+    if not path.is_dir():
+        return recognise(path)
+    is_stack = list_pictures(path) and not holds_dicom(path)
+    return "picture folder" if is_stack else "dicom folder"
 
 
 @contextmanager

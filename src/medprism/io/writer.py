@@ -18,6 +18,7 @@ from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.core.labels import LabelMap, Labels
 from medprism.io.coco import write_coco
+from medprism.io.dicom import holds_dicom
 from medprism.io.dicom_seg import check_seg_source, write_binary_seg, write_label_map_seg
 from medprism.io.mask_export import Algorithm, MaskExport, Stack, palette_of, prepare_export
 from medprism.io.mask_file import Colour, pack_names
@@ -225,8 +226,9 @@ def write_png(path: Path | str, rgb: UInt8[np.ndarray, "height width 3"]) -> Non
 def default_mask_suffix(image: Image) -> str:
     """Return the suffix of masks in the image's own format.
 
-    A picture gives .png, TIFF volumes .tif, NRRD .nrrd, MetaImage .mha; NIfTI, DICOM and arrays
-    with more than one slice give .nii.gz. The content of the source decides while it exists.
+    A picture gives .png, TIFF volumes and folders of pictures .tif, NRRD .nrrd, MetaImage .mha;
+    NIfTI, DICOM and arrays with more than one slice give .nii.gz. The content of the source decides
+    while it exists.
 
     >>> default_mask_suffix(Image.from_array(np.zeros((4, 6), np.uint8)))
     '.png'
@@ -250,11 +252,11 @@ def _unknown_suffix(path: Path, name: str | None, known: tuple[str, ...]) -> str
 
 
 def _source_format(source: Path | None) -> str | None:
-    """Return the format of a source file, None without one; a folder is a DICOM series."""
+    """Return the format of a source file, None without one; a folder of pictures is a stack."""
     if source is None:
         return None
     if source.is_dir():
-        return "dicom"
+        return "dicom" if holds_dicom(source) else "tiff"
     try:
         return recognise(source)
     except ImageReadError:
