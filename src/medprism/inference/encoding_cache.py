@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ class EncodingKey:
 class EncodingCache:
     """Encode once, then answer from memory while the budget lasts.
 
-    The value used last is kept even if it is larger than the budget.
+    The value used last is kept even if it is larger than the budget. Threads may share a cache:
+    nothing waits for an encoding that another thread makes.
     """
 
     def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
@@ -46,6 +48,7 @@ class EncodingCache:
         self._budget = budget_bytes
         self._values: OrderedDict[EncodingKey, TensorValue] = OrderedDict()
         self._num_bytes = 0
+        self._lock = threading.Lock()
 
     @property
     def num_bytes(self) -> int:
@@ -60,18 +63,22 @@ class EncodingCache:
 
     def get(self, key: EncodingKey, encode: Callable[[], _Value]) -> _Value:
         """Return the encoding of this key, made by `encode` if it is not at hand."""
-        if key in self._values:
-            self._values.move_to_end(key)
-            return self._values[key]  # type: ignore[return-value]
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]  # type: ignore[return-value]
         value = encode()
-        self._values[key] = value
-        self._num_bytes += value.num_bytes
-        while self._num_bytes > self._budget and len(self._values) > 1:
-            _, oldest = self._values.popitem(last=False)
-            self._num_bytes -= oldest.num_bytes
+        with self._lock:
+            replaced = self._values.pop(key, None)
+            self._num_bytes += value.num_bytes - (0 if replaced is None else replaced.num_bytes)
+            self._values[key] = value
+            while self._num_bytes > self._budget and len(self._values) > 1:
+                _, oldest = self._values.popitem(last=False)
+                self._num_bytes -= oldest.num_bytes
         return value
 
     def clear(self) -> None:
         """Forget everything."""
-        self._values.clear()
-        self._num_bytes = 0
+        with self._lock:
+            self._values.clear()
+            self._num_bytes = 0

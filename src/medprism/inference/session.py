@@ -8,6 +8,7 @@ nnInteractive's session. A session may be shared by threads: one call runs at a 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,19 +22,13 @@ from medprism.core.progress import Progress, SilentProgress
 from medprism.core.prompt import Interactions, Lasso, Scribble
 from medprism.engines.loaded import LoadedModel
 from medprism.engines.loading import load
-from medprism.inference.action import (
-    Commit,
-    GiveMask,
-    Interact,
-    Lock,
-    Mark,
-    Predict,
-    Reset,
-    UseReferences,
-)
+from medprism.inference import action
+from medprism.inference.annotation import Annotation
 from medprism.inference.authorship import describe_algorithm
 from medprism.inference.encoder import Encoder
-from medprism.inference.encoding_cache import BUDGET_BYTES, EncodingCache
+from medprism.inference.encoding_cache import BUDGET_BYTES
+from medprism.inference.image_record import EMBED_BYTES
+from medprism.inference.memory import Memory
 from medprism.inference.packed_mask import PackedMask
 from medprism.inference.placement import (
     Given,
@@ -59,7 +54,6 @@ from medprism.inference.zoom import ZoomSettings
 from medprism.io.writer import write_mask
 
 DEFAULT_LABEL: Final = "structure"
-
 Mask = Bool[np.ndarray, "..."]
 
 
@@ -73,14 +67,16 @@ class Session:
         auto_zoom: bool = True,
         cache_bytes: int = BUDGET_BYTES,
         author: str = "",
+        memory: Memory | None = None,
     ) -> None:
         if model.segmenter.spatial_dims != 2:
             raise ConfigError(
                 f"model {model.name!r} works in {model.segmenter.spatial_dims} dimensions, a "
                 "session drives models of slices (2); load another model"
             )
-        encoder = Encoder(model, EncodingCache(cache_bytes))
-        self._bench = Bench(model, encoder, ZoomSettings() if auto_zoom else None, author)
+        memory = memory or Memory.of(cache_bytes)
+        zoom = ZoomSettings() if auto_zoom else None
+        self._bench = Bench(model, Encoder(model, memory.cache), zoom, author, memory.map_bytes)
         self._lock = threading.RLock()
         self._bank = ReferenceBank()
         self._workspace: Workspace | None = None
@@ -236,7 +232,7 @@ class Session:
             for index, mask in packed.items()
             if mask or index in found or workspace.image.num_slices == 1
         )
-        workspace.do(GiveMask(name, given))
+        workspace.do(action.GiveMask(name, given))
         return workspace.mask(name)
 
     @one_at_a_time
@@ -259,7 +255,7 @@ class Session:
         """
         workspace = self._open()
         targets = find_targets(self.model, workspace.view, labels, classes)
-        workspace.do(Predict(tuple(dict.fromkeys(targets.values()))), progress)
+        workspace.do(action.Predict(tuple(dict.fromkeys(targets.values()))), progress)
         return {
             name: Prediction(
                 workspace.mask(target.label), workspace.view.labels[target.label].presence
@@ -315,23 +311,23 @@ class Session:
                 "or lock it to say that it is absent"
             )
         (digest,) = workspace.keep(workspace.accept(name))
-        workspace.do(Commit(name, digest))
+        workspace.do(action.Commit(name, digest))
         return digest
 
     @one_at_a_time
     def lock(self, label: str = DEFAULT_LABEL) -> None:
         """Freeze a label's mask and keep the others out of it."""
-        self._open().do(Lock(self._known(label), is_locked=True))
+        self._open().do(action.Lock(self._known(label), is_locked=True))
 
     @one_at_a_time
     def unlock(self, label: str = DEFAULT_LABEL) -> None:
         """Let a label change again."""
-        self._open().do(Lock(self._known(label), is_locked=False))
+        self._open().do(action.Lock(self._known(label), is_locked=False))
 
     @one_at_a_time
     def reset_interactions(self) -> None:
         """Forget all labels except locked ones; references stay, and undo brings all back."""
-        self._open().do(Reset())
+        self._open().do(action.Reset())
 
     @one_at_a_time
     def replay(self, progress: Progress | None = None) -> ReplayReport:
@@ -343,13 +339,13 @@ class Session:
         return self._open().replay(progress or SilentProgress())
 
     @one_at_a_time
-    def save(self, path: str | Path) -> None:
-        """Write log, masks and references, so that work can go on another day.
+    def save(self, path: str | Path, *, embed_bytes: int = EMBED_BYTES) -> None:
+        """Write log, masks and references (up to `embed_bytes` with their pixels), to go on later.
 
         Raises:
             WriteError: no space or no permission; an older file stays as it was.
         """
-        write_work(Path(path), self._open().to_work())
+        write_work(Path(path), self._open().to_work(), embed_bytes)
 
     @classmethod
     def load(
@@ -360,6 +356,7 @@ class Session:
         image: Given | None = None,
         cache_bytes: int = BUDGET_BYTES,
         author: str = "",
+        memory: Memory | None = None,
     ) -> Session:
         """Open a work file; without a model the one it names is loaded.
 
@@ -373,8 +370,8 @@ class Session:
         """
         work = read_work(Path(path), None if image is None else to_image(image))
         used = model if model is not None else load(work.model_name)
-        session = cls(used, cache_bytes=cache_bytes, author=author)
-        session._bench = Bench(used, session._bench.encoder, work.zoom, author)
+        session = cls(used, cache_bytes=cache_bytes, author=author, memory=memory)
+        session._bench = replace(session._bench, zoom=work.zoom)
         session._workspace = Workspace.from_work(session._bench, work)
         if not session._workspace.has_same_origin or used.long_side != work.long_side:
             session._notice = (
@@ -426,9 +423,7 @@ class Session:
     @one_at_a_time
     def locked(self) -> tuple[str, ...]:
         """Locked labels."""
-        if self._workspace is None:
-            return ()
-        states = self._workspace.view.labels
+        states = {} if self._workspace is None else self._workspace.view.labels
         return tuple(name for name, state in states.items() if state.is_locked)
 
     @property
@@ -436,6 +431,12 @@ class Session:
     def references(self) -> ReferenceBank:
         """The examples of every label."""
         return self._bank if self._workspace is None else self._workspace.view.bank
+
+    @property
+    @one_at_a_time
+    def annotation(self) -> Annotation:
+        """The labels of the open image with all that was said and found, as a value to read."""
+        return self._open().view
 
     @property
     def log(self) -> PromptLog:
@@ -468,14 +469,14 @@ class Session:
         refuse_locked(annotation, name)
         return name
 
-    def _interact(self, label: Given, marks: tuple[Mark, ...], run_prediction: bool) -> Mask:
+    def _interact(self, label: Given, marks: tuple[action.Mark, ...], run_prediction: bool) -> Mask:
         workspace, name = self._open(), self._changeable(label)
         if not self.model.segmenter.accepts.clicks:
             raise PromptError(
                 f"model {self.model.name!r} takes no clicks, strokes or boxes; ask for classes or "
                 "give references"
             )
-        workspace.do(Interact(name, marks, predicts=bool(run_prediction)))
+        workspace.do(action.Interact(name, marks, predicts=bool(run_prediction)))
         return workspace.mask(name)
 
     def _use_references(self, label: str, references: tuple[Reference, ...]) -> None:
@@ -486,7 +487,7 @@ class Session:
         if self._workspace is None:
             self._bank = self._bank.with_label(label, references)
             return
-        self._workspace.do(UseReferences(label, self._workspace.keep(*references)))
+        self._workspace.do(action.UseReferences(label, self._workspace.keep(*references)))
 
     def _part(
         self, whole: Shaped[np.ndarray, "..."], slice_index: Given | None

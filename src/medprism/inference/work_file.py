@@ -79,8 +79,8 @@ def results_of(annotation: Annotation) -> Results:
     }
 
 
-def write_work(path: Path, work: Work) -> None:
-    """Write a work file durably.
+def write_work(path: Path, work: Work, embed_bytes: int = EMBED_BYTES) -> None:
+    """Write a work file durably; images of references up to `embed_bytes` with their pixels.
 
     Raises:
         WriteError: the disk is full or the folder not writable; an older file stays as it was.
@@ -89,7 +89,7 @@ def write_work(path: Path, work: Work) -> None:
     for reference in work.library.values():
         image = reference.image
         if image.digest not in images:
-            embed = image.voxels.nbytes <= EMBED_BYTES
+            embed = image.voxels.nbytes <= embed_bytes
             images[image.digest] = image_to_json(image, path.parent, embed=embed)
     payload: Json = {
         "model": {"name": work.model_name, "long_side": work.long_side},

@@ -16,6 +16,7 @@ from medprism.inference.action import Action, Commit, Predict, UseReferences, la
 from medprism.inference.annotation import Annotation, SliceState
 from medprism.inference.encoder import Encoder
 from medprism.inference.history import History
+from medprism.inference.map_store import BUDGET_BYTES as MAP_BYTES
 from medprism.inference.map_store import MapStore
 from medprism.inference.prediction import Predictor, agree
 from medprism.inference.prompt_log import Event, Origin, PromptLog
@@ -28,12 +29,16 @@ from medprism.inference.zoom import ZoomSettings
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What a workspace works with: the model, its encoder, zoom (None: off), who annotates."""
+    """What a workspace works with: the model, its encoder, zoom (None: off), who annotates.
+
+    `map_bytes` of probability maps are held in memory, the others on disk.
+    """
 
     model: LoadedModel
     encoder: Encoder
     zoom: ZoomSettings | None
     author: str
+    map_bytes: int = MAP_BYTES
 
 
 class Workspace:
@@ -51,7 +56,7 @@ class Workspace:
         self._bench = bench
         self._library = {one.digest: one for label in root.labels for one in root.of(label)}
         self._library.update(library or {})
-        self._store = MapStore()
+        self._store = MapStore(bench.map_bytes)
         self._predictor = Predictor(
             bench.model.segmenter, bench.encoder, image, self._store, bench.zoom
         )
