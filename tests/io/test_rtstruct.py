@@ -140,6 +140,22 @@ def test_frames_of_an_enhanced_object_are_referred_to_by_number(tmp_path: Path) 
         assert contour.ContourData[2] == pytest.approx(position[2])
 
 
+@pytest.mark.parametrize("suffix", [".rtstruct.dcm", ".dcm", ".labelmap.dcm"])
+def test_rounded_positions_are_those_of_the_instances(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "ct"
+    for number, path in enumerate(write_series(folder, VOLUME)):
+        header = pydicom.dcmread(path)
+        header.ImagePositionPatient = [-10.0, 20.0, round(0.65 * number, 1)]
+        header.save_as(path)
+    image = read_image(folder)
+    path = tmp_path / f"m{suffix}"
+    write_mask(path, LABELS.to_map(), image)
+    np.testing.assert_array_equal(read_mask(path, image).array, LABELS.to_map().array)
+    if suffix == ".rtstruct.dcm":
+        # Compared with the plane of the very instance that each contour refers to.
+        assert filled_by_pydicom(path, image, "Tümor").any()
+
+
 def test_a_label_without_a_pixel_is_a_region_without_contours(tmp_path: Path) -> None:
     image = series(tmp_path)
     path = tmp_path / "m.rtstruct.dcm"

@@ -15,15 +15,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from medprism.core.errors import LabelError, WriteError
-from medprism.core.geometry import Geometry
+from medprism.core.errors import InternalError, LabelError, WriteError
 from medprism.core.image import Image, PlaneStack
 from medprism.io.contour import Points, trace
 from medprism.io.dicom import SourceSlices
+from medprism.io.dicom_grid import Plane
 from medprism.io.dicom_seg import check_dicom_name
 from medprism.io.dicom_source import source_of
 from medprism.io.foreign import encoding
-from medprism.io.lps import swap_world
 from medprism.io.mask_export import MaskExport
 
 KIND: Final = "RTSTRUCT"
@@ -155,7 +154,7 @@ def _add_region(
     structures.StructureSetROISequence.append(region)
     outline.ROIDisplayColor = list(export.colours[number])
     outline.ReferencedROINumber = number
-    contours = _contours(planes, source, export.image.geometry)
+    contours = _contours(planes, source)
     if contours:
         outline.ContourSequence = Sequence(contours)
     structures.ROIContourSequence.append(outline)
@@ -166,7 +165,7 @@ def _add_region(
     structures.RTROIObservationsSequence.append(observation)
 
 
-def _contours(planes: PlaneStack, source: SourceSlices, geometry: Geometry) -> list[Dataset]:
+def _contours(planes: PlaneStack, source: SourceSlices) -> list[Dataset]:
     found: list[Dataset] = []
     for index, plane in enumerate(planes):
         for points in trace(plane) if plane.any() else []:
@@ -175,14 +174,19 @@ def _contours(planes: PlaneStack, source: SourceSlices, geometry: Geometry) -> l
             contour.ContourImageSequence = Sequence([_slice(source, index)])
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
-            contour.ContourData = _millimetres(points, index, geometry)
+            contour.ContourData = _millimetres(points, source.planes[index])
             found.append(contour)
     return found
 
 
-def _millimetres(points: Points, index: int, geometry: Geometry) -> list[str]:
-    """Return x, y, z of every point in LPS mm, in at most 16 characters each."""
-    affine = swap_world(geometry.affine)
-    voxels = np.column_stack([np.full(len(points), float(index)), points])
-    world = voxels @ affine[:3, :3].T + affine[:3, 3]
-    return [f"{value:.5f}" for value in world.ravel().tolist()]
+def _millimetres(points: Points, plane: Plane) -> list[str]:
+    """Return x, y, z of every point in LPS mm, in at most 16 characters each.
+
+    They lie on the plane that the instance itself gives, from which the image's even grid may
+    differ by what positions are rounded.
+    """
+    if plane.position is None or plane.spacing is None:
+        raise InternalError("a contour on a slice without position or spacing")
+    rows, cols = plane.spacing
+    axes = np.stack([plane.along_rows * rows, plane.along_cols * cols])
+    return [f"{value:.5f}" for value in (points @ axes + plane.position).ravel().tolist()]
