@@ -75,7 +75,7 @@ def test_without_any_mask_it_shows_where_somebody_clicked() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"mask": "m.jpg"}, "m.jpg: its suffix is not among .png"),
+        ({"mask": "m.jpg"}, "m.jpg as .jpg .JPEG does not keep label numbers.; choose .png"),
         ({"probability": "p.png"}, "p.png: its suffix is not among .nii"),
         ({"overlay": "o.tif"}, "o.tif: its suffix is not among .png"),
         ({"mask": "none/m.png"}, "there is no folder"),
