@@ -331,6 +331,7 @@ _PUBLISHED: Final[tuple[Entry, ...]] = (
             "middle ear",
             "temporomandibular joint",
             "mandible",
+            "hip bone",
         )
         for side in ("left", "right")
     ),

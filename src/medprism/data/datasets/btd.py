@@ -15,7 +15,7 @@ BTD: Final = PublishedSet(
     citation="Cheng et al., PLoS ONE 10(10), 2015",
     modality="MR",
     layout="images/N.png and masks/N.png",
-    layout_source="https://www.kaggle.com/datasets/nikhilroxtomar/brain-tumor-segmentation",
+    layout_source=None,
     patterns=(
         FilePattern(
             image=r"images/(?P<case>\d+)\.png",
@@ -38,5 +38,5 @@ BTD: Final = PublishedSet(
         ),
     ),
     expected=tuple(str(number) for number in range(1, 3065)),
-    notes="the pictures name no patient",
+    notes="layout known from public scripts only; the pictures name no patient",
 )

@@ -21,7 +21,7 @@ COVID_CT: Final = PublishedSet(
     citation="MedSeg, 2020; Ma et al., Medical Physics 48, 2021",
     modality="CT",
     layout="tr_im.nii.gz, tr_mask.nii.gz, rp_im, rp_msk; COVID-19-CT-Seg_20cases, Infection_Mask",
-    layout_source="https://medicalsegmentation.com/COVID19/",
+    layout_source=None,
     patterns=(
         FilePattern(
             image=r"tr_im\.nii\.gz",
@@ -55,5 +55,6 @@ COVID_CT: Final = PublishedSet(
             slices=Counts(train=894, val=385),
         ),
     ),
-    notes="Zenodo numbers any infection 1; whether the paper includes effusion is not stated",
+    notes="layout not checked against a page or a copy; "
+    "Zenodo numbers any infection 1; whether the paper includes effusion is not stated",
 )

@@ -1,7 +1,7 @@
 """CTPelvic1K, part 6 (CLINIC): pelvic bones in CT.
 
-Public scripts contradict each other on which of the labels 2 and 3 is the left hip bone, so both
-are one concept here.
+The order of the two hip bones is quoted both ways; that of `layout_source`, which was checked on
+the positions in the scans, is taken: 2 is the patient's left.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from medprism.data.datasets.file_pattern import FilePattern
 from medprism.data.datasets.mask_kind import NumberMask
 from medprism.data.datasets.published import PublishedSet, Use
 
-_LABELS: Final = {1: "sacrum", 2: "hip bone (label 2)", 3: "hip bone (label 3)", 4: "lumbar spine"}
+_LABELS: Final = {1: "sacrum", 2: "left hip bone", 3: "right hip bone", 4: "lumbar spine"}
 
 CTPELVIC1K: Final = PublishedSet(
     name="ctpelvic1k",
@@ -21,7 +21,8 @@ CTPELVIC1K: Final = PublishedSet(
     citation="Liu et al., Int J Comput Assist Radiol Surg 16, 2021",
     modality="CT",
     layout="CTPelvic1K_dataset6_data/ID_data, ipcai2021_dataset6_Anonymized/ID_mask_4label",
-    layout_source="https://github.com/openmedlab/Awesome-Medical-Dataset/blob/main/resources/CTPelvic1K.md",
+    layout_source="https://github.com/constantinpape/torch-em/blob/main/torch_em/data/datasets/medical/"
+    "ctpelvic1k.py",
     patterns=(
         FilePattern(
             image=r"CTPelvic1K_dataset6_data/(?P<case>dataset6_CLINIC_\d{4})_data\.nii\.gz",
@@ -31,7 +32,13 @@ CTPELVIC1K: Final = PublishedSet(
     ),
     mask=NumberMask({number: number for number in _LABELS}),
     labels=_LABELS,
-    concepts={"sacrum": (1,), "hip bone": (2, 3), "lumbar spine": (4,)},
+    concepts={
+        "sacrum": (1,),
+        "left hip bone": (2,),
+        "right hip bone": (3,),
+        "hip bone": (2, 3),
+        "lumbar spine": (4,),
+    },
     intensity="ct-organ",
     uses=(
         Use(

@@ -17,7 +17,7 @@ SEGTHOR: Final = PublishedSet(
     citation="Lambert et al., IPTA 2020",
     modality="CT",
     layout="train/Patient_NN with Patient_NN.nii.gz and GT.nii.gz",
-    layout_source="https://github.com/openmedlab/Awesome-Medical-Dataset/blob/main/resources/SegTHOR.md",
+    layout_source="https://github.com/constantinpape/torch-em/blob/main/torch_em/data/datasets/medical/segthor.py",
     patterns=(
         FilePattern(
             image=r"(?P<case>Patient_\d{2})/(?P=case)\.nii\.gz",
