@@ -31,10 +31,13 @@ IMAGE_SUFFIXES: Final = (
 
 @dataclass(frozen=True)
 class Segmented:
-    """One image that was segmented: where its mask is, what was found, and how long it took."""
+    """One image that was segmented: where its mask is, what was found, and how long it took.
 
-    image: Path
-    mask: Path
+    `image` and `mask` are paths, or addresses of a PACS as text.
+    """
+
+    image: Path | str
+    mask: Path | str
     labels: tuple[LabelStatistics, ...]
     milliseconds: float
 

@@ -38,7 +38,7 @@ _ISOLATED: Final = (
     uid.JPEGLSNearLossless,
 )
 
-_NO_IMAGES: Final = {
+NO_IMAGES: Final = {
     "SEG": "a DICOM segmentation",
     "RTDOSE": "a radiotherapy dose",
     "RTSTRUCT": "a set of radiotherapy contours",
@@ -49,7 +49,7 @@ _NO_IMAGES: Final = {
 
 def why_no_image(dataset: Dataset) -> str | None:
     """Return what a DICOM object is if it is no image to segment, None if it is one."""
-    other = _NO_IMAGES.get(str(dataset.get("Modality", "")))
+    other = NO_IMAGES.get(str(dataset.get("Modality", "")))
     if other is not None:
         return f"it is {other}, not an image; choose the image it belongs to"
     if not dataset.get("Rows") or not dataset.get("Columns"):

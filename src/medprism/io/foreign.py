@@ -45,12 +45,13 @@ DEFLATE_LIMIT: Final = 1032
 
 
 @contextmanager
-def decoding(kind: str, *failures: type[Exception]) -> Iterator[None]:
+def decoding(kind: str, *failures: type[Exception], is_private: bool = False) -> Iterator[None]:
     """Turn any failure of a decoder into an ImageReadError and log its warnings.
 
     Args:
         kind: the format for people, such as "NIfTI".
         failures: error classes of the decoder's own that derive from Exception alone.
+        is_private: warnings may quote what names a patient, so they are dropped.
 
     Raises:
         ImageReadError: the decoder gave up; the message starts with "cannot be read as".
@@ -65,7 +66,7 @@ def decoding(kind: str, *failures: type[Exception]) -> Iterator[None]:
                 f"cannot be read as {kind} ({first_line(error)}); "
                 "it may be truncated or damaged, export it again"
             ) from error
-    for warning in caught:
+    for warning in () if is_private else caught:
         _log.info("%s: %s", kind, warning.message)
 
 

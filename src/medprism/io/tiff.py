@@ -179,8 +179,8 @@ def _decode_elsewhere(path: Path, page: tifffile.TiffPage, indices: list[int]) -
         found, pages = cv2.imreadmulti(str(path), flags=cv2.IMREAD_UNCHANGED)
         if not found:
             raise ValueError(f"compression {page.compression} cannot be decoded")
-        stack = np.stack([np.asarray(pages[index]) for index in indices])
-        return stack[..., 2::-1] if stack.ndim == 4 else stack
+        deep = np.stack([np.asarray(pages[index]) for index in indices])
+        return deep[..., 2::-1] if deep.ndim == 4 else deep
     with Pillow.open(path, formats=(TiffImagePlugin.TiffImageFile.format,)) as picture:
         decoded = []
         for index in indices:

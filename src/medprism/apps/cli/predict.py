@@ -10,14 +10,15 @@ import typer
 
 def predict(
     image: Annotated[
-        Path,
-        typer.Argument(
-            metavar="IMAGE", help="An image, a folder of images, or the folder of a DICOM series."
-        ),
+        str,
+        typer.Argument(metavar="IMAGE", help="An image, a folder of them, or dicomweb://HOST/..."),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="MASK", help="Mask file; a folder for a folder.")
-    ],
+        Path | None, typer.Option("--out", "-o", help="Mask file; a folder for a folder.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="PACS that gets the mask: dicomweb://HOST/")
+    ] = None,
     classes: Annotated[str, typer.Option(help="Classes the model knows: polyp,liver.")] = "",
     references: Annotated[
         Path | None, typer.Option(help="Folder of finished examples (images/ and masks/).")
@@ -26,19 +27,16 @@ def predict(
         str | None, typer.Option(help="What references, clicks and boxes are about.")
     ] = None,
     click: Annotated[
-        list[str] | None,
-        typer.Option(help="A click row,col,+ or slice,row,col,- (again for more)."),
+        list[str] | None, typer.Option(help="A click row,col,+ or slice,row,col,- (repeatable).")
     ] = None,
     click_mm: Annotated[
-        list[str] | None,
-        typer.Option(help="A click at x,y,z,+ in millimetres, RAS+ (again for more)."),
+        list[str] | None, typer.Option(help="A click x,y,z,+ in millimetres, RAS+ (repeatable).")
     ] = None,
     box: Annotated[
         list[str] | None, typer.Option(help="A box top,left,bottom,right (slice in front).")
     ] = None,
     resample: Annotated[
-        bool,
-        typer.Option("--resample", help="Bring reference masks of another grid onto their images."),
+        bool, typer.Option("--resample", help="Resample reference masks onto their images.")
     ] = False,
     model: Annotated[str, typer.Option(help="Preset, or path of a checkpoint.")] = "kprism-compact",
     priority: Annotated[str, typer.Option(help="Labels that win where masks overlap.")] = "",
@@ -46,8 +44,7 @@ def predict(
     probability: Annotated[Path | None, typer.Option(help="Probability map (.nii.gz).")] = None,
     overlay: Annotated[Path | None, typer.Option(help="Picture of image and mask (.png).")] = None,
     mask_format: Annotated[
-        str | None,
-        typer.Option("--format", help="Format of the mask, where its suffix does not say it."),
+        str | None, typer.Option("--format", help="Format of the mask, if not by its suffix.")
     ] = None,
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder: its uid or number.")
@@ -61,6 +58,7 @@ def predict(
     wish = Wish(
         image=image,
         out=out,
+        to=to,
         classes=classes,
         references=references,
         label=label,

@@ -11,11 +11,12 @@ import typer
 
 from medprism.apps.cli.click_argument import parse_box, parse_click, parse_click_mm
 from medprism.apps.cli.listing import split_list
+from medprism.apps.cli.pacs import PacsWish, read_wish, segment_with_pacs
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.apps.reference_folder import open_references
 from medprism.core.errors import MedprismError, WriteError
 from medprism.engines.loading import load
-from medprism.inference.archive import ArchiveReport, Segmented, segment_file, segment_folder
+from medprism.inference.archive import ArchiveReport, segment_file, segment_folder
 from medprism.inference.knowledge import Knowledge
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
@@ -27,8 +28,9 @@ from medprism.io.writer import MASK_SUFFIXES, suffix_of
 class Wish:
     """The arguments of `medprism predict`, as typed."""
 
-    image: Path
-    out: Path
+    image: str
+    out: Path | None
+    to: str | None
     classes: str
     references: Path | None
     label: str | None
@@ -48,14 +50,15 @@ class Wish:
 
 def carry_out(wish: Wish, *, as_json: bool) -> int:
     """Segment and print what was found; return 2 if a file of a folder was left out."""
+    pacs = read_wish(wish.image, wish.to, wish.series)
     knowledge = _knowledge(wish)
     _check_statistics(wish.statistics)
+    if wish.out is None and wish.to is None:
+        raise WriteError(
+            "nothing says where the mask goes; give -o FILE, or --to with the address of a PACS"
+        )
     session = Session(load(wish.model, threads=wish.threads))
-    # A folder with a mask file as output is the one volume of a DICOM series.
-    if wish.image.is_dir() and suffix_of(wish.out, tuple(MASK_SUFFIXES)) is None:
-        report = _folder(session, wish, knowledge)
-    else:
-        report = ArchiveReport((_file(session, wish, knowledge),), ())
+    report = _segment(session, wish, knowledge, pacs)
     if wish.statistics is not None:
         rows = [row for one in report.segmented for row in one.labels]
         write_statistics(wish.statistics, rows)
@@ -89,34 +92,49 @@ def _knowledge(wish: Wish) -> Knowledge:
     )
 
 
-def _file(session: Session, wish: Wish, knowledge: Knowledge) -> Segmented:
+def _segment(
+    session: Session, wish: Wish, knowledge: Knowledge, pacs: PacsWish | None
+) -> ArchiveReport:
     outputs = Outputs(
-        mask=wish.out,
+        mask=wish.out or Path("mask.dcm"),
         probability=wish.probability,
         overlay=wish.overlay,
         priority=_priority(wish),
         format=wish.format,
     )
+    if pacs is not None:
+        is_kept = wish.out is not None
+        one = segment_with_pacs(
+            session, pacs, wish.image, knowledge, outputs, keeps_mask=is_kept, part=wish.series
+        )
+        return ArchiveReport((one,), ())
+    image = Path(wish.image)
+    # A folder with a mask file as output is the one volume of a DICOM series.
+    if image.is_dir() and suffix_of(outputs.mask, tuple(MASK_SUFFIXES)) is None:
+        return _folder(session, wish, knowledge, image, outputs.mask)
     with progress_bar("segmenting") as bar:
-        return segment_file(session, wish.image, knowledge, outputs, bar, part=wish.series)
+        found = segment_file(session, image, knowledge, outputs, bar, part=wish.series)
+    return ArchiveReport((found,), ())
 
 
-def _folder(session: Session, wish: Wish, knowledge: Knowledge) -> ArchiveReport:
+def _folder(
+    session: Session, wish: Wish, knowledge: Knowledge, folder: Path, out: Path
+) -> ArchiveReport:
     if wish.probability is not None or wish.overlay is not None:
         raise WriteError(
             "--probability and --overlay are files of one image; leave them out for a folder"
         )
     if wish.series is not None:
         raise WriteError(
-            f"--series chooses one of the series in {wish.image}, whose mask is a file, and "
-            f"{wish.out} would be a folder; name a file, such as mask.nii.gz"
+            f"--series chooses one of the series in {folder}, whose mask is a file, and "
+            f"{out} would be a folder; name a file, such as mask.nii.gz"
         )
     with progress_bar("segmenting") as bar:
         return segment_folder(
             session,
-            wish.image,
+            folder,
             knowledge,
-            wish.out,
+            out,
             bar,
             priority=_priority(wish),
             format=wish.format,
