@@ -17,6 +17,8 @@ from medprism.apps.cli.main import run
 from tests.inference.phantom import scene
 from tests.models.checkpoints import save_nano
 
+LOGS = ("medprism", "pydicom", "highdicom", "dicomweb_client")
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -49,11 +51,13 @@ def medprism(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture(autouse=True)
 def same_process() -> Iterator[None]:
-    """Put back what a program sets for its whole process: threads and the level of the log."""
+    """Put back what a program sets for its whole process: threads and the levels of the logs."""
     before = torch.get_num_threads()
+    levels = {name: logging.getLogger(name).level for name in LOGS}
     yield
     torch.set_num_threads(before)
-    logging.getLogger("medprism").setLevel(logging.NOTSET)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,14 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medprism.apps.cli import models as models_verb
 from tests.apps.conftest import Command
+from tests.inference.phantom import scene
+from tests.io.pacs_server import encoded
+from tests.io.phantoms import ct_slice
 
 VERBS = ("predict", "train", "evaluate", "data", "models")
 
@@ -114,3 +118,18 @@ def test_the_module_is_the_program(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("medprism: nothing says what to segment")
+
+
+def test_libraries_that_quote_headers_say_nothing(
+    medprism: Command, nano: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = ct_slice(scene()[0].astype(np.uint16), (0.0, 0.0, 0.0))
+    content = encoded(one)
+    # What stands where the character set should be is quoted by pydicom.
+    assert content.count(b"ISO_IR 100") == 1
+    (tmp_path / "a.dcm").write_bytes(content.replace(b"ISO_IR 100", b"Secret_Nam"))
+    out = tmp_path / "m.nii.gz"
+    caplog.clear()
+    ended = medprism("predict", tmp_path / "a.dcm", "-o", out, "--model", nano, "--classes", "hook")
+    assert ended.status == 0, ended.err
+    assert "Secret" not in ended.out + ended.err + caplog.text

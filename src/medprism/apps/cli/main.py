@@ -54,6 +54,9 @@ def before_the_verb(
     ] = False,
 ) -> None:
     """Take what is said before the verb."""
+    # These quote values of headers and answers, which may name a patient.
+    for name in ("pydicom", "highdicom", "dicomweb_client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
     if debug:
         _log.setLevel(logging.DEBUG)
