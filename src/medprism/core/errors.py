@@ -10,6 +10,11 @@ ReferencePairError     a reference that cannot serve as an example
 CheckpointError        a file that is not, or not wholly, a checkpoint of the expected kind
 StoreError             a slice store that is missing, locked or of another version
 FormatVersionError     a file written by a newer version
+ProjectError           an annotation project that is open elsewhere, missing or damaged
+  UnknownEntryError    no such image, label, reference, job or session
+  ConflictError        the state of the project does not allow it
+  InUseError           another person works on the image
+  ExpiredError         a session has ended
 CancelledError         long work was stopped on request
 WriteError             a file could not be written (disk full, no permission)
 InternalError            our own mistake: exit status 1
@@ -58,6 +63,32 @@ class StoreError(MedprismError):
 
 class FormatVersionError(MedprismError):
     """A file was written by a newer version of medprism."""
+
+
+class ProjectError(MedprismError):
+    """An annotation project is open in another program, missing or damaged."""
+
+
+class UnknownEntryError(ProjectError):
+    """The project has no such image, label, reference, job or session."""
+
+
+class ConflictError(ProjectError):
+    """The state of the project does not allow what was asked for."""
+
+
+class InUseError(ProjectError):
+    """Another person works on the image: `author`, since when and until when (ISO 8601, UTC)."""
+
+    def __init__(self, message: str, *, author: str, since: str, until: str) -> None:
+        super().__init__(message)
+        self.author = author
+        self.since = since
+        self.until = until
+
+
+class ExpiredError(ProjectError):
+    """A session has ended; the image can be opened again."""
 
 
 class CancelledError(MedprismError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from medprism.core.errors import PromptError
 from medprism.core.image import Image, PlaneStack
@@ -119,8 +119,7 @@ def _report(
         1.0 if index in sources else round(certainty(probability[index], found[index]), 6)
         for index in range(len(found))
     )
-    touched: Bool[np.ndarray, " slices"] = found.any((1, 2))
-    inside = np.flatnonzero(touched)
+    inside = np.flatnonzero(found.any((1, 2)))
     first, last = int(inside[0]), int(inside[-1])
     # One slice beyond either end: that is where the stop rule may have been wrong.
     near = range(max(0, first - 1), min(len(found), last + 2))

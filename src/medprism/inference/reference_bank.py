@@ -71,6 +71,13 @@ class Reference:
             sha.update(plane.bits)
         return sha.hexdigest()
 
+    def mask(self) -> Bool[np.ndarray, "..."]:
+        """Return the whole mask in the shape of the image."""
+        stack = np.zeros(self.image.geometry.shape, dtype=bool)
+        for index, plane in self.planes.items():
+            stack[index] = plane.unpack()
+        return np.asarray(self.image.from_stack(stack))
+
     def shown_slices(self, limit: int = MAX_SLICES) -> tuple[int, ...]:
         """Return the slices with foreground, or `limit` of them spread evenly."""
         touched = sorted(self.planes)

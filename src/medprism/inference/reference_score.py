@@ -75,13 +75,6 @@ def disagreement(
 def _ask(scratch: Session, image: Image, references: Sequence[Reference]) -> None:
     scratch.set_image(image)
     scratch.set_references(
-        [one.image for one in references], [_mask(one) for one in references], DEFAULT_LABEL
+        [one.image for one in references], [one.mask() for one in references], DEFAULT_LABEL
     )
     scratch.predict(labels=[DEFAULT_LABEL])
-
-
-def _mask(reference: Reference) -> np.ndarray:
-    stack = np.zeros(reference.image.geometry.shape, dtype=bool)
-    for index, plane in reference.planes.items():
-        stack[index] = plane.unpack()
-    return np.asarray(reference.image.from_stack(stack))

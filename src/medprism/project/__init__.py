@@ -1,0 +1,1 @@
+"""project: see docs/architecture.md for what lives on this floor."""

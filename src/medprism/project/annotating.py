@@ -1,0 +1,180 @@
+"""Sessions on images of a project: opened where the work stopped, taught what the project knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medprism.core.errors import FormatVersionError, ImageReadError, LabelError
+from medprism.core.progress import Progress
+from medprism.engines.loaded import LoadedModel
+from medprism.inference.memory import Memory
+from medprism.inference.reference_bank import Provenance, Reference
+from medprism.inference.session import Session
+from medprism.metrics.certainty import certainty
+from medprism.project.examples import ExampleRecord
+from medprism.project.project import Project
+from medprism.project.shelf import ImageShelf
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """What sessions of one project share: the model, memory for encodings, images at hand."""
+
+    project: Project
+    model: LoadedModel
+    shelf: ImageShelf
+    memory: Memory
+
+    def scratch(self) -> Session:
+        """Return a session for a calculation beside the work."""
+        return Session(self.model, memory=self.memory)
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A session on an image, and what a person should know about it (None: nothing)."""
+
+    session: Session
+    notice: str | None
+
+
+def open_session(desk: Desk, image: int, author: str) -> Opened:
+    """Open an image where the work on it stopped, or anew with the project's references.
+
+    Work that cannot be read any more is put aside, and the accepted masks are opened instead.
+
+    Raises:
+        UnknownEntryError: there is no such image.
+        ImageReadError: its file cannot be read.
+    """
+    content = desk.shelf.get(image)
+    if desk.project.works.of(image) is not None:
+        path = desk.project.works.target(image)
+        try:
+            session = Session.load(
+                path, desk.model, image=content, memory=desk.memory, author=author
+            )
+        except (FormatVersionError, ImageReadError, LabelError) as error:
+            aside = desk.project.works.put_aside(image)
+            opened = _open_anew(desk, image, author)
+            return Opened(
+                opened.session,
+                f"the prompt log could not be opened ({error}); it was kept as {aside.name}, and "
+                "work starts from the accepted masks",
+            )
+        refresh_references(desk, session, image)
+        return Opened(session, session.notice)
+    return _open_anew(desk, image, author)
+
+
+def save_session(desk: Desk, session: Session, image: int, author: str) -> None:
+    """Write the prompt log of an image into the project.
+
+    Raises:
+        WriteError: the disk refuses; what was saved before is still there.
+    """
+    # Reference images are files of the project, so their pixels need not be written again.
+    session.save(desk.project.works.target(image), embed_bytes=0)
+    log = session.log
+    desk.project.works.note(image, len(log), log.pointer, author)
+
+
+def presegment(desk: Desk, session: Session, image: int, progress: Progress | None = None) -> bool:
+    """Predict what the project knows on an image; False if it knows nothing.
+
+    Labels that the model knows as a class are asked for by class, others by their references.
+    Labels that hold something already are left alone.
+
+    Raises:
+        CancelledError: the progress asked to stop; nothing was changed.
+    """
+    begun = set(session.labels)
+    known = _class_names(desk.model)
+    names = [one.name for one in desk.project.labels.all() if one.name not in begun]
+    classes = [name for name in names if name in known]
+    by_reference = [
+        name
+        for name in names
+        if name not in known
+        and name in session.references
+        and desk.model.segmenter.accepts.references
+    ]
+    if not classes and not by_reference:
+        return False
+    session.predict(labels=by_reference or None, classes=classes or None, progress=progress)
+    desk.project.images.note_presegmentation(image, uncertainty(session))
+    return True
+
+
+def uncertainty(session: Session) -> float | None:
+    """Return how uncertain the least certain label of the open image is (0..1), None without any.
+
+    It is 1 - `metrics.certainty` over the whole image.
+    """
+    doubts = [
+        1.0 - certainty(session.probability(name), session.mask(name))
+        for name in session.labels
+        if name not in session.locked
+    ]
+    return round(max(doubts), 6) if doubts else None
+
+
+def reference_of(desk: Desk, example: ExampleRecord) -> Reference:
+    """Return a reference of the project with its pixels.
+
+    Raises:
+        ImageReadError: its image cannot be read.
+        ProjectError: its mask is missing.
+    """
+    image = desk.shelf.get(example.image)
+    mask = desk.project.masks.read(desk.project.masks.get(example.acceptance), image)
+    source = None if image.source is None else str(image.source)
+    return Reference.from_pair(image, mask, Provenance(source=source, author=example.author))
+
+
+def chosen_examples(desk: Desk, label: int, image: int) -> list[ExampleRecord]:
+    """Return the references of a label that serve on an image: the best, then the latest.
+
+    At most `references_used` of the project's settings; never one of the image itself.
+    """
+    active = desk.project.examples.find(label, only_active=True, without_image=image)
+    limit = desk.project.preferences.read().references_used
+    # One that was not judged yet counts as middling, so that bad ones are left out first.
+    active.sort(key=lambda one: (-(0.5 if one.score is None else one.score), -one.id))
+    return active[:limit]
+
+
+def refresh_references(desk: Desk, session: Session, image: int) -> None:
+    """Bring the references of a session up to those of the project; locked labels stay."""
+    if not desk.model.segmenter.accepts.references:
+        return
+    for label in desk.project.labels.all():
+        if label.name in session.locked:
+            continue
+        wanted = [reference_of(desk, one) for one in chosen_examples(desk, label.id, image)]
+        present = {one.digest for one in session.references.of(label.name)}
+        if wanted and {one.digest for one in wanted} != present:
+            use_references(session, label.name, wanted)
+
+
+def use_references(session: Session, label: str, references: list[Reference]) -> None:
+    """Make these the references of a label of a session, in place of former ones."""
+    session.set_references(
+        [one.image for one in references], [one.mask() for one in references], label
+    )
+
+
+def _open_anew(desk: Desk, image: int, author: str) -> Opened:
+    content = desk.shelf.get(image)
+    session = Session(desk.model, memory=desk.memory, author=author)
+    refresh_references(desk, session, image)
+    session.set_image(content)
+    for accepted in desk.project.masks.of(image):
+        mask = desk.project.masks.read(accepted, content)
+        session.add_initial_seg_interaction(mask, accepted.name)
+        session.lock(accepted.name)
+    return Opened(session, None)
+
+
+def _class_names(model: LoadedModel) -> frozenset[str]:
+    return frozenset(model.concepts.names if model.segmenter.accepts.classes else ())

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medprism.core.errors import CancelledError, ConflictError, WriteError
+from medprism.core.progress import SilentProgress
+from medprism.io.reader import read_mask
+from medprism.io.writer import MASK_FORMATS
+from medprism.project.annotating import Desk, open_session, save_session
+from medprism.project.export import export_all, export_image, mask_file_name
+from medprism.project.masks import Accepting
+from tests.inference.phantom import scene, volume
+from tests.project.test_annotating import Notes
+
+
+@pytest.fixture
+def annotated(desk: Desk) -> Desk:
+    """Return a desk with accepted masks on a picture and on the volume, and one log."""
+    for image, masks in ((1, scene(0)[1]), (5, volume()[1])):
+        entries = [
+            Accepting(desk.project.labels.ensure(name), masks[name]) for name in ("liver", "polyp")
+        ]
+        desk.project.masks.accept(image, desk.shelf.get(image), entries, "Ada")
+    session = open_session(desk, 2, "Ada").session
+    session.add_point_interaction((30, 30), True, "liver")
+    save_session(desk, session, 2, "Ada")
+    return desk
+
+
+@pytest.mark.parametrize("format", list(MASK_FORMATS))
+def test_every_format_is_exported_and_what_cannot_be_is_named(
+    annotated: Desk, tmp_path: Path, format: str
+) -> None:
+    target = tmp_path / "out.zip"
+    result = export_all(
+        annotated.project, annotated.shelf, format, target, with_logs=True, progress=Notes()
+    )
+    with zipfile.ZipFile(target) as archive:
+        report = json.loads(archive.read("export.json"))
+        names = archive.namelist()
+        archive.extractall(tmp_path / "out")
+    assert (report["format"], report["version"]) == ("medprism-export", 1)
+    assert result["logs"] == 1
+    assert "logs/000002-1.png.json" in names
+    by_image = {one["image"]: one for one in report["images"]}
+    assert {one["author"] for one in by_image[1]["accepted"]} == {"Ada"}
+    for image, masks in ((1, scene(0)[1]), (5, volume()[1])):
+        entry = by_image[image]
+        if entry["mask"] is None:
+            # DICOM formats need a DICOM image; a PNG holds one slice.
+            assert format in ("dicom-seg", "dicom-labelmap", "rtstruct", "png")
+            assert entry["message"] in [one["message"] for one in result["left_out"]]
+            continue
+        found = read_mask(tmp_path / "out" / entry["mask"], like=annotated.shelf.get(image))
+        planes = found.to_labels()
+        assert np.array_equal(planes["liver"], masks["liver"])
+        assert np.array_equal(planes["polyp"], masks["polyp"])
+
+
+def test_colours_go_with_the_masks(annotated: Desk, tmp_path: Path) -> None:
+    liver = annotated.project.labels.named("liver")
+    assert liver is not None
+    annotated.project.labels.change(liver.id, colour=(9, 8, 7))
+    image = annotated.project.images.get(1)
+    export_image(annotated.project, annotated.shelf, image, "png", tmp_path / "a.png")
+    found = read_mask(tmp_path / "a.png")
+    numbers = {name: number for number, name in found.names.items()}
+    assert found.colours[numbers["liver"]] == (9, 8, 7)
+
+
+def test_a_cancelled_export_leaves_nothing(annotated: Desk, tmp_path: Path) -> None:
+    with pytest.raises(CancelledError):
+        export_all(
+            annotated.project,
+            annotated.shelf,
+            "nifti",
+            tmp_path / "out.zip",
+            with_logs=True,
+            progress=Notes(stop_after=1),
+        )
+    assert not (tmp_path / "out.zip").exists()
+    assert [one.name for one in tmp_path.iterdir()] == ["images"]
+
+
+def test_what_cannot_be_exported_is_one_sentence(annotated: Desk, tmp_path: Path) -> None:
+    project, shelf = annotated.project, annotated.shelf
+    with pytest.raises(ConflictError, match="accept one"):
+        export_image(project, shelf, project.images.get(3), "nifti", tmp_path / "a.nii.gz")
+    with pytest.raises(WriteError, match="there is no format 'docx'"):
+        mask_file_name(project.images.get(1), "docx")
+    with pytest.raises(WriteError, match="there is no format 'docx'"):
+        export_all(
+            project,
+            shelf,
+            "docx",
+            tmp_path / "b.zip",
+            with_logs=False,
+            progress=SilentProgress(),
+        )
