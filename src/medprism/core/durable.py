@@ -62,6 +62,37 @@ def write_json(path: Path, kind: str, version: int, payload: Mapping[str, Any]) 
     write_bytes(path, json.dumps(document, indent=1).encode())
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, after something was created in it by other means.
+
+    Raises:
+        WriteError: the folder cannot be synced.
+    """
+    try:
+        _fsync(folder)
+    except OSError as error:
+        raise WriteError(
+            f"cannot sync the folder {folder} ({error.strerror or error}); check the disk"
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with its missing parents, durably; one that is there is left alone.
+
+    Raises:
+        WriteError: no permission, or a file of that name is in the way.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another one"
+        ) from error
+    for one in reversed(missing):
+        sync_folder(one.parent)
+
+
 def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
     """Read a JSON document written by `write_json`.
 
