@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medprism.core.durable import read_json, write_bytes, write_durably, write_json
+from medprism.core.durable import publish, read_json, write_bytes, write_durably, write_json
 from medprism.core.errors import FormatVersionError, WriteError
 
 OLD, NEW = b"the old content", b"the new and longer content"
@@ -195,3 +195,24 @@ def test_another_format_is_named(tmp_path: Path) -> None:
         read_json(path, "log", 1)
     with pytest.raises(FormatVersionError, match="cannot be read"):
         read_json(tmp_path / "missing.json", "log", 1)
+
+
+def test_a_finished_file_takes_the_name(tmp_path: Path) -> None:
+    temporary, path = tmp_path / ".partial", tmp_path / "part.bin"
+    path.write_bytes(OLD)
+    temporary.write_bytes(NEW)
+    publish(temporary, path)
+    assert path.read_bytes() == NEW
+    assert not temporary.exists()
+    with pytest.raises(WriteError, match="cannot write"):
+        publish(temporary, path)
+    assert path.read_bytes() == NEW
+
+
+def test_a_compact_document_is_one_line_and_reads_the_same(tmp_path: Path) -> None:
+    payload = {"numbers": list(range(50)), "name": "ä"}
+    write_json(tmp_path / "a.json", "thing", 1, payload)
+    write_json(tmp_path / "b.json", "thing", 1, payload, is_compact=True)
+    assert (tmp_path / "b.json").read_bytes().count(b"\n") == 0
+    a, b = (read_json(tmp_path / f"{name}.json", "thing", 1) for name in "ab")
+    assert a == b

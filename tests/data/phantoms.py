@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 from jaxtyping import Bool, UInt8
 
 from medprism.core.randomness import counter_rng
+from medprism.data.store import SliceStore
 
 REAL_DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
@@ -99,3 +103,82 @@ def write_dataset(
     }
     (folder / "dataset.json").write_text(json.dumps(description))
     return cases
+
+
+def write_volume(
+    image: Path,
+    mask: Path,
+    seed: int,
+    affine: np.ndarray | None = None,
+    *,
+    shape: tuple[int, int, int] = (6, 40, 28),
+    is_labelled: bool = True,
+) -> None:
+    """Write a volume and its mask; label 1 is on all slices but the first and last, 9 on the third.
+
+    Without `is_labelled` the mask is empty.
+    """
+    slices, height, width = shape
+    plane = (height, width)
+    labels = np.zeros(shape, np.uint8)
+    if is_labelled:
+        for index in range(1, slices - 1):
+            labels[index][comma(plane, 4 + index % 8, 3, 18)] = 1
+        labels[3][comma(plane, 30, 20, 7)] = 9
+    shaded = np.stack([picture(plane, one > 0, seed + 7 * k) for k, one in enumerate(labels)])
+    voxels = shaded.astype(np.float32) * np.float32(11.5)
+    spacing = np.diag([0.7, 0.9, 2.5, 1.0]) if affine is None else affine
+    for path, array in ((image, voxels), (mask, labels)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        turned = np.ascontiguousarray(array.transpose(2, 1, 0))
+        nibabel.save(nibabel.Nifti1Image(turned, spacing), path)
+
+
+def write_volumes(folder: Path, names: Sequence[str], empty: Collection[str] = ()) -> None:
+    """Write a dataset of volumes; those in `empty` have no label at all. The first is for testing.
+
+    Of 6 slices, 4 have a label.
+    """
+    for number, name in enumerate(names):
+        pair = [folder / "volumes" / f"{name}_{kind}.nii.gz" for kind in ("img", "seg")]
+        write_volume(pair[0], pair[1], 100 * number, is_labelled=name not in empty)
+    description = {
+        "slug": folder.name,
+        "role": "train",
+        "modality": "MR",
+        "classes": {"1": "big comma", "9": "small comma"},
+        "patients": {name: f"patient {name}" for name in names},
+        "split": {"test": list(names[:1]), "train": list(names[1:])},
+        "redistributable": "yes",
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+
+
+def damage(path: Path) -> None:
+    """Cut a file short, so that no reader takes it."""
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def settle(folder: Path) -> None:
+    """Make all files an hour old, as files are that were not written just now."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, ns=(0, path.stat().st_mtime_ns - 3_600_000_000_000))
+
+
+def stored_cases(out: Path) -> list[tuple[str, int, bytes]]:
+    """Return name, offset and pixels of every case of a store."""
+    store = SliceStore.open(out)
+    return [
+        (row.case_id, row.offset, store.image(number).tobytes())
+        for number, row in enumerate(store.rows)
+    ]
+
+
+def store_files(out: Path) -> dict[str, bytes]:
+    """Return the files of a store that do not depend on when its sources were written."""
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(out.iterdir())
+        if path.is_file() and not path.name.endswith(".sources.json")
+    }

@@ -10,7 +10,8 @@ import numpy as np
 
 from medprism.core.concepts import Concept, ConceptTable
 from medprism.data.preparation import PrepareConfig, prepare
-from medprism.data.store import SliceRow, SliceStore
+from medprism.data.slice_row import SliceRow
+from medprism.data.store import SliceStore
 from medprism.engines.loaded import LoadedModel
 from tests.data.phantoms import write_case
 from tests.inference.fake_segmenter import FakeSegmenter, fake_model

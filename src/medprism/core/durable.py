@@ -32,16 +32,27 @@ def write_durably(path: Path, write: Callable[[Path], None]) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        write(temporary)
+        try:
+            write(temporary)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Make a finished file durable and rename it to `path`, in the same folder.
+
+    Raises:
+        WriteError: the disk is full or the folder is not writable.
+    """
+    try:
         _fsync(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise WriteError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
     try:
         _fsync(path.parent)
     except OSError as error:
@@ -51,15 +62,27 @@ def write_durably(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
 
 
+def _cannot_write(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+    )
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes durably."""
     write_durably(path, lambda temporary: _dump(temporary, content))
 
 
-def write_json(path: Path, kind: str, version: int, payload: Mapping[str, Any]) -> None:
-    """Write a JSON document that carries its `format` and `version`."""
+def write_json(
+    path: Path, kind: str, version: int, payload: Mapping[str, Any], *, is_compact: bool = False
+) -> None:
+    """Write a JSON document that carries its `format` and `version`.
+
+    Long documents that nobody reads are written on one line, which is many times faster.
+    """
     document = {"format": kind, "version": version, **payload}
-    write_bytes(path, json.dumps(document, indent=1).encode())
+    form: dict[str, Any] = {"separators": (",", ":")} if is_compact else {"indent": 1}
+    write_bytes(path, json.dumps(document, **form).encode())
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ class Progress(Protocol):
     """What long work tells the outside; bars, server events and jobs implement it."""
 
     def report(self, done: int, total: int, message: str = "") -> None:
-        """Say that `done` of `total` units are finished."""
+        """Say that `done` of `total` units are finished; `total` is 0 where it is not known."""
 
     def is_cancelled(self) -> bool:
         """Return True once the work should stop at its next safe point."""

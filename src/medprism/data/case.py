@@ -25,7 +25,8 @@ class Case:
     `patient` is None where it is unknown. `slice_index` is the number in the source volume,
     `relative_position` runs from 0 to 1 through that volume, `view` names the plane it was cut in
     ("ax", "co", "sa") where a set has several. `spacing` is (row, col) in mm where known.
-    `plane` is the slice of the image to take: 0 for a picture.
+    `plane` is the slice of the image to take: 0 for a picture. `is_unlabelled` marks a slice of a
+    volume on which nothing is labelled: it counts as evidence of absence only, never as an example.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class Case:
     view: str | None = None
     spacing: tuple[float, float] | None = None
     plane: int = 0
+    is_unlabelled: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,39 +5,41 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-import numpy as np
-
-from medprism.core.durable import write_durably, write_json
-from medprism.core.errors import CancelledError, ConfigError, StoreError
-from medprism.core.image import Image
-from medprism.core.preprocess import choose_rule
+from medprism.core.durable import write_json
+from medprism.core.errors import CancelledError, ConfigError, ImageReadError, StoreError
 from medprism.core.progress import Progress, SilentProgress
 from medprism.data.case import Dataset, DatasetInfo
+from medprism.data.conversion import Failure, Task, convert_in_order
 from medprism.data.datasets.adapters import open_dataset
+from medprism.data.part_writer import PARTIAL, PartWriter, whole_entry
+from medprism.data.piece import count_pieces, pieces_of
+from medprism.data.source_record import Stamp, read_record, stamp_files, write_record
 from medprism.data.splits import find_leaks
 from medprism.data.store import (
     MANIFEST,
-    PART_FORMAT,
     STORE_FORMAT,
     VERSION,
-    SliceRow,
     SliceStore,
-    info_to_json,
     read_manifest,
 )
-from medprism.data.stored_slice import read_image, read_planes, stored_pixels, stored_planes
 
 # Raised when the stored bytes of an unchanged source would differ.
-RECIPE: Final = 1
-MAX_WORKERS: Final = 2
+RECIPE: Final = 2
+# Failures that an error names one by one.
+_LISTED: Final = 5
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +48,31 @@ class PrepareConfig:
 
     Slices larger than `long_side` (pixels, multiple of 16) are shrunk to it, smaller ones keep
     their size. `roles` limits the datasets by role; `only_redistributable` keeps those whose
-    description says "yes".
+    description says "yes"; `labelled_only` leaves out the slices of volumes on which nothing is
+    labelled. `workers` is the number of processes, up to the cores; None takes all cores but one.
+    With `strict` a case that cannot be read is an error.
     """
 
     long_side: int = 384
     roles: tuple[str, ...] = ("train", "external", "unseen")
     only_redistributable: bool = False
-    workers: int = 1
+    labelled_only: bool = False
+    workers: int | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.long_side < 16 or self.long_side % 16:
             raise ConfigError(f"long side {self.long_side} must be a positive multiple of 16")
-        if not 1 <= self.workers <= MAX_WORKERS:
-            raise ConfigError(f"{self.workers} workers; preparing uses 1 or {MAX_WORKERS}")
+        if self.workers is not None and not 1 <= self.workers <= available_cores():
+            raise ConfigError(
+                f"{self.workers} workers; preparing uses 1 to {available_cores()}, the cores at "
+                "hand"
+            )
+
+    @property
+    def num_workers(self) -> int:
+        """Number of processes."""
+        return max(1, available_cores() - 1) if self.workers is None else self.workers
 
     def accepts(self, info: DatasetInfo) -> bool:
         """Say whether a dataset's role and licence let it in.
@@ -73,13 +87,19 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What one dataset put into the store."""
+    """What one dataset put into the store.
+
+    `num_unlabelled` slices of volumes come on top of `num_slices`; `failures` are cases that could
+    not be read and are not in the store.
+    """
 
     dataset: str
     role: str
     num_slices: int
     num_bytes: int
     was_prepared: bool
+    num_unlabelled: int = 0
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,17 +113,40 @@ class PrepareReport:
     datasets: tuple[DatasetReport, ...]
     leaks: tuple[tuple[str, ...], ...]
 
+    @property
+    def num_failures(self) -> int:
+        """Number of cases that could not be read."""
+        return sum(len(report.failures) for report in self.datasets)
+
     def lines(self) -> tuple[str, ...]:
-        """Return the report as lines of text: counts per dataset, then the sum."""
+        """Return the report as lines of text: counts per dataset, what is odd, then the sum."""
         rows = [
             f"{r.dataset:32} {r.role:9} {r.num_slices:6} slices {r.num_bytes / 1e6:8.1f} MB  "
             f"{'prepared' if r.was_prepared else 'unchanged'}"
+            + (f", {r.num_unlabelled} slices more without labels" if r.num_unlabelled else "")
             for r in self.datasets
         ]
         slices = sum(r.num_slices for r in self.datasets)
         size = sum(r.num_bytes for r in self.datasets) / 1e6
+        failed = [
+            f"left out {r.dataset}/{failure.case} ({failure.file}): {failure.reason}"
+            for r in self.datasets
+            for failure in r.failures
+        ]
         leaks = [f"same image on two sides: {', '.join(group)}" for group in self.leaks]
-        return (*rows, *leaks, f"{len(rows)} datasets, {slices} slices, {size:.1f} MB")
+        return (*rows, *failed, *leaks, f"{len(rows)} datasets, {slices} slices, {size:.1f} MB")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A dataset and the name of its part."""
+
+    dataset: Dataset
+    part: str
+
+    @property
+    def name(self) -> str:
+        return self.dataset.info.name
 
 
 def prepare(
@@ -115,12 +158,23 @@ def prepare(
     """Prepare a store in `out` from dataset folders.
 
     The store then holds exactly these datasets (those the config accepts). A dataset whose files
-    did not change keeps its part. An interrupted run leaves the former store as it was.
+    did not change keeps its part: files of the recorded size and modification time count as
+    unchanged without being read (see `source_record.stamp_files`).
+
+    Pictures and volumes are read in parallel and written in order, so the bytes do not depend on
+    the number of workers. A case that cannot be read is left out and reported; it is tried again
+    once a file of its dataset changes. An interrupted run leaves the former store as it was, and
+    what it finished is not done again.
+
+    `progress` counts cases (a volume is one) of the sets that changed; the total is 0 where it is
+    not known.
 
     Raises:
-        StoreError: another process prepares this store, or two datasets share a name.
+        StoreError: another process prepares this store, two datasets share a name, or a worker
+            was killed.
         CancelledError: the progress was cancelled.
-        ImageReadError: a file that cannot be read, or a folder of unknown layout.
+        ImageReadError: a folder of unknown layout, a dataset of which nothing can be read, or,
+            with `strict`, any case that cannot be read.
         WriteError: the disk is full or the folder is not writable.
     """
     config = config or PrepareConfig()
@@ -131,9 +185,12 @@ def prepare(
         accepted = [dataset for dataset in datasets if config.accepts(dataset.info)]
         _refuse_same_names(accepted)
         former = (read_manifest(out) or {"datasets": {}})["datasets"]
-        entries = _prepare_all(accepted, out, config, former, progress)
+        jobs = [_job(dataset, out, config, progress) for dataset in accepted]
+        entries = _prepare_all(jobs, out, config, former, progress)
+        if config.strict:
+            _refuse_failures(entries)
         write_json(out / MANIFEST, STORE_FORMAT, VERSION, {"datasets": entries})
-        _remove_stale_parts(out, {entry["part"] for entry in entries.values()})
+        _remove_stale_parts(out, entries)
         leaks = _find_leaks(SliceStore.open(out))
     reports = tuple(_report(name, entry, former) for name, entry in entries.items())
     return PrepareReport(reports, leaks)
@@ -159,125 +216,136 @@ def _refuse_same_names(datasets: list[Dataset]) -> None:
         raise StoreError(f"two folders both hold a dataset named {twice[0]!r}; rename one")
 
 
-def _prepare_all(
-    datasets: list[Dataset],
-    out: Path,
-    config: PrepareConfig,
-    former: dict[str, Any],
-    progress: Progress,
-) -> dict[str, Any]:
-    parts = [f"{d.info.name}-{source_checksum(d, config)[:16]}" for d in datasets]
-    todo = [
-        (dataset, part)
-        for dataset, part in zip(datasets, parts, strict=True)
-        if former.get(dataset.info.name, {}).get("part") != part or not _is_whole(out, part)
-    ]
-    written: dict[str, Any] = {}
-    for done, (name, entry) in enumerate(_write_parts(todo, out, config), start=1):
-        written[name] = entry
-        progress.report(done, len(todo), name)
-        if progress.is_cancelled():
-            raise CancelledError(f"preparing {out} was cancelled; the former store is unchanged")
-    return {d.info.name: written.get(d.info.name) or former[d.info.name] for d in datasets}
+def _job(dataset: Dataset, out: Path, config: PrepareConfig, progress: Progress) -> _Job:
+    """Name the part of a dataset by what its sources are now."""
+    name = dataset.info.name
+    record = out / f"{name}.sources.json"
+    progress.report(0, 0, f"looking at the files of {name}")
+    stamps = stamp_files(
+        dataset.source_files(),
+        read_record(record),
+        out,
+        threads=config.num_workers,
+        check=lambda: _check_cancelled(progress, out),
+    )
+    # Written before anything is prepared: an interrupted run need not read all files again.
+    write_record(record, stamps, out)
+    return _Job(dataset, f"{name}-{source_checksum(dataset, config, stamps)[:16]}")
 
 
-def _write_parts(
-    todo: list[tuple[Dataset, str]], out: Path, config: PrepareConfig
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    jobs = [(dataset, part, out, config.long_side) for dataset, part in todo]
-    if config.workers == 1 or len(jobs) < 2:
-        yield from map(_write_part, jobs)
-        return
-    # Spawned, not forked: the parent may hold threads of torch or cv2.
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_write_part, jobs)
-
-
-def source_checksum(dataset: Dataset, config: PrepareConfig) -> str:
-    """Return a SHA-256 over the bytes of all source files and all that shapes the stored bytes."""
-    sha = hashlib.sha256(json.dumps([RECIPE, VERSION, config.long_side]).encode())
+def source_checksum(dataset: Dataset, config: PrepareConfig, stamps: Mapping[Path, Stamp]) -> str:
+    """Return a SHA-256 over the hashes of all source files and all that shapes the stored bytes."""
+    settings = [RECIPE, VERSION, config.long_side, config.labelled_only]
+    sha = hashlib.sha256(json.dumps(settings).encode())
     for path in dataset.source_files():
-        content = path.read_bytes()
-        sha.update(f"{path.name} {len(content)}\n".encode())
-        sha.update(content)
+        sha.update(f"{path.name} {stamps[path].size} {stamps[path].sha256}\n".encode())
     # A split drawn by us is no source file but decides what the rows say.
     sha.update(json.dumps(sorted(dataset.split.items())).encode())
     return sha.hexdigest()
 
 
-def _is_whole(out: Path, part: str) -> bool:
-    return (out / f"{part}.json").exists() and (out / f"{part}.bin").exists()
+def _prepare_all(
+    jobs: list[_Job],
+    out: Path,
+    config: PrepareConfig,
+    former: dict[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
+    found = {job.name: _whole(job, out, former) for job in jobs}
+    todo = [job for job in jobs if found[job.name] is None]
+    _remove_stale_temporaries(out, {job.part for job in todo})
+    written = _fill_parts(todo, out, config, progress)
+    return {job.name: found[job.name] or written[job.name] for job in jobs}
 
 
-def _write_part(job: tuple[Dataset, str, Path, int]) -> tuple[str, dict[str, Any]]:
-    dataset, part, out, long_side = job
-    rows: list[SliceRow] = []
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            rows.extend(_write_cases(dataset, file, long_side))
-
-    write_durably(out / f"{part}.bin", write)
-    payload = {"rows": [row.to_json() for row in rows]}
-    write_json(out / f"{part}.json", PART_FORMAT, VERSION, payload)
-    return dataset.info.name, {
-        "part": part,
-        "num_slices": len(rows),
-        "num_bytes": sum(row.num_bytes for row in rows),
-        "info": info_to_json(_with_found_classes(dataset.info, rows)),
-    }
+def _whole(job: _Job, out: Path, former: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the entry of a part that is there: of the former store, or of an interrupted run."""
+    entry: dict[str, Any] | None = former.get(job.name)
+    if entry is not None and entry["part"] == job.part and _is_whole(out, job.part, entry):
+        return entry
+    return whole_entry(out, job.part)
 
 
-def _with_found_classes(info: DatasetInfo, rows: list[SliceRow]) -> DatasetInfo:
-    if info.classes:
-        return info
-    found = sorted({label_id for row in rows for label_id in row.areas})
-    classes = {label_id: f"label {label_id}" for label_id in found}
-    return DatasetInfo(**{**vars(info), "classes": classes})
+def _is_whole(out: Path, part: str, entry: dict[str, Any]) -> bool:
+    records = out / f"{part}.bin"
+    is_there = (out / f"{part}.json").exists() and records.exists()
+    return is_there and records.stat().st_size == entry["num_bytes"]
 
 
-def _write_cases(dataset: Dataset, file: BinaryIO, long_side: int) -> Iterator[SliceRow]:
-    offset = 0
-    former: Image | None = None
-    bounds = (0.0, 255.0)
-    for case in dataset.cases():
-        image = read_image(case)
-        if image is not former:
-            # Percentiles of a volume are taken once, not once a slice.
-            former, bounds = image, choose_rule(image).bounds(image)
-        planes = read_planes(case, image)
-        shape = image.voxels.shape[1:3]
-        source_shape = (int(shape[0]), int(shape[1]))
-        pixels = stored_pixels(image, case.plane, long_side, bounds)
-        stored = stored_planes(planes, source_shape, long_side, case)
-        file.write(pixels.tobytes())
-        for plane in stored.values():
-            file.write(np.packbits(plane).tobytes())
-        row = SliceRow(
-            dataset=case.dataset,
-            case_id=case.case_id,
-            patient=case.patient,
-            split=case.split,
-            role=case.role,
-            modality=case.modality,
-            slice_index=case.slice_index,
-            relative_position=case.relative_position,
-            view=case.view,
-            spacing=case.spacing,
-            plane=case.plane,
-            shape=(int(pixels.shape[0]), int(pixels.shape[1]), int(pixels.shape[2])),
-            source_shape=source_shape,
-            areas={label_id: int(plane.sum()) for label_id, plane in stored.items()},
-            content=f"{image.digest}:{case.plane}",
-            offset=offset,
+def _fill_parts(
+    jobs: list[_Job], out: Path, config: PrepareConfig, progress: Progress
+) -> dict[str, Any]:
+    """Write parts one after the other, from one row of pieces that workers read ahead."""
+    counts = [count_pieces(job.dataset) for job in jobs]
+    total = 0 if None in counts else sum(count or 0 for count in counts)
+    entries: dict[str, Any] = {}
+    with ExitStack() as opened:
+        writers = [opened.enter_context(closing(PartWriter(out, job.part))) for job in jobs]
+        skipped = [writer.num_pieces for writer in writers]
+        tasks = _tasks(jobs, skipped, config)
+        results = opened.enter_context(closing(convert_in_order(tasks, config.num_workers)))
+        done = sum(skipped)
+        upcoming = next(results, None)
+        for place, (job, writer) in enumerate(zip(jobs, writers, strict=True)):
+            while upcoming is not None and upcoming[0].job == place:
+                writer.add(upcoming[1])
+                done += 1
+                progress.report(done, total, job.name)
+                _check_cancelled(progress, out)
+                upcoming = next(results, None)
+            _refuse_nothing_but_failures(job.name, writer)
+            entries[job.name] = writer.finish(job.dataset.info)
+    return entries
+
+
+def _tasks(jobs: list[_Job], skipped: list[int], config: PrepareConfig) -> Iterator[Task]:
+    for number, (job, skip) in enumerate(zip(jobs, skipped, strict=True)):
+        for piece in islice(pieces_of(job.dataset), skip, None):
+            yield Task(number, piece, config.long_side, config.labelled_only)
+
+
+def _check_cancelled(progress: Progress, out: Path) -> None:
+    if progress.is_cancelled():
+        raise CancelledError(
+            f"preparing {out} was cancelled; the former store is unchanged, and preparing again "
+            "goes on where it stopped"
         )
-        offset += row.num_bytes
-        yield row
 
 
-def _remove_stale_parts(out: Path, kept: set[str]) -> None:
-    for path in [*out.glob("*.bin"), *out.glob("*.json"), *out.glob(".writing-*")]:
-        if path.name != MANIFEST and path.stem not in kept:
+def _refuse_nothing_but_failures(name: str, writer: PartWriter) -> None:
+    if writer.failures and writer.is_empty:
+        raise ImageReadError(
+            f"none of the {len(writer.failures)} cases of {name} can be read; the first: "
+            f"{writer.failures[0].reason}"
+        )
+
+
+def _refuse_failures(entries: Mapping[str, Any]) -> None:
+    failed = [
+        f"{name}/{failure['case']} ({failure['reason']})"
+        for name, entry in entries.items()
+        for failure in entry["failures"]
+    ]
+    if failed:
+        more = f" and {len(failed) - _LISTED} more" if len(failed) > _LISTED else ""
+        raise ImageReadError(
+            f"{len(failed)} cases cannot be read: {'; '.join(failed[:_LISTED])}{more}; repair "
+            "them, or prepare without strictness to leave them out"
+        )
+
+
+def _remove_stale_temporaries(out: Path, kept: set[str]) -> None:
+    """Remove what killed runs left, except parts that grow on: nobody else writes here now."""
+    for path in [*out.glob(f"{PARTIAL}*"), *out.rglob(".writing-*")]:
+        if path.stem.removeprefix(PARTIAL) not in kept:
+            path.unlink()
+
+
+def _remove_stale_parts(out: Path, entries: Mapping[str, Any]) -> None:
+    kept = {MANIFEST, *(f"{name}.sources.json" for name in entries)}
+    kept |= {f"{entry['part']}{end}" for entry in entries.values() for end in (".bin", ".json")}
+    for path in [*out.glob("*.bin"), *out.glob("*.json")]:
+        if path.name not in kept:
             path.unlink()
 
 
@@ -295,6 +363,8 @@ def _report(name: str, entry: dict[str, Any], former: dict[str, Any]) -> Dataset
         entry["num_slices"],
         entry["num_bytes"],
         former.get(name) != entry,
+        entry["num_unlabelled"],
+        tuple(Failure(**failure) for failure in entry["failures"]),
     )
 
 

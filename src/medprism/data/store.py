@@ -1,16 +1,17 @@
 """Slice store: every slice of every dataset as bytes in flat memory-mapped files.
 
 A store is a folder. `store.json` lists the datasets with their licences and points to one *part*
-per dataset: an index (`.json`: one row per slice) and a flat file (`.bin`: for each row its uint8
-pixels, then one bit-packed plane per label id that is present). Parts carry a hash of their source
-in the name, so a store is replaced by writing new parts first and `store.json` last.
+per dataset: an index (`.json`: one column per fact, see `slice_index`) and a flat file (`.bin`: for
+each row its uint8 pixels, then one bit-packed plane per label id that is present). Parts carry a
+hash of their source in the name, so a store is replaced by writing new parts first and `store.json`
+last. Parts of version 1 (one JSON object a row) are read too.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -21,88 +22,35 @@ from jaxtyping import Bool, UInt8
 from medprism.core.durable import read_json
 from medprism.core.errors import FormatVersionError, LabelError, StoreError
 from medprism.data.case import DatasetInfo
+from medprism.data.slice_index import ChosenRows, SliceIndex
+from medprism.data.slice_row import SliceRow
 
 STORE_FORMAT: Final = "medprism-slice-store"
 PART_FORMAT: Final = "medprism-slice-store-part"
-VERSION: Final = 1
+VERSION: Final = 2
 MANIFEST: Final = "store.json"
 
 
-@dataclass(frozen=True)
-class SliceRow:
-    """One slice: where it comes from, what it shows and where its bytes lie.
-
-    `shape` is (height, width, channels) in the store, `source_shape` the slice's own grid,
-    `areas` the stored pixels of each label id that is present; `content` the SHA-256 of the source
-    image. `offset` counts bytes in the part's flat file.
-    """
-
-    dataset: str
-    case_id: str
-    patient: str | None
-    split: str
-    role: str
-    modality: str | None
-    slice_index: int | None
-    relative_position: float | None
-    view: str | None
-    spacing: tuple[float, float] | None
-    plane: int
-    shape: tuple[int, int, int]
-    source_shape: tuple[int, int]
-    areas: Mapping[int, int]
-    content: str
-    offset: int
-
-    @property
-    def image_bytes(self) -> int:
-        """Length of the pixels in the flat file."""
-        height, width, channels = self.shape
-        return height * width * channels
-
-    @property
-    def plane_bytes(self) -> int:
-        """Length of one bit-packed plane in the flat file."""
-        return -(-self.shape[0] * self.shape[1] // 8)
-
-    @property
-    def num_bytes(self) -> int:
-        """Length of the whole record."""
-        return self.image_bytes + len(self.areas) * self.plane_bytes
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the row as plain data."""
-        payload = asdict(self)
-        payload["areas"] = {str(label_id): area for label_id, area in self.areas.items()}
-        return payload
-
-    @classmethod
-    def from_json(cls, payload: dict[str, Any]) -> SliceRow:
-        """Build the row from plain data."""
-        fields = dict(payload)
-        height, width, channels = fields["shape"]
-        fields["shape"] = (height, width, channels)
-        fields["source_shape"] = (fields["source_shape"][0], fields["source_shape"][1])
-        fields["areas"] = {int(label_id): area for label_id, area in fields["areas"].items()}
-        if fields["spacing"] is not None:
-            fields["spacing"] = (fields["spacing"][0], fields["spacing"][1])
-        return cls(**fields)
-
-
 class SliceStore:
-    """A prepared store, read through memory maps; safe to read from several threads."""
+    """A prepared store, read through memory maps; safe to read from several threads.
+
+    `rows` are what training and evaluation choose from: pictures, and labelled slices of volumes.
+    Slices of volumes on which nothing is labelled are a store of their own, `unlabelled()`.
+    """
 
     def __init__(
         self,
         path: Path,
         infos: Mapping[str, DatasetInfo],
-        rows: tuple[SliceRow, ...],
+        rows: Sequence[SliceRow],
         maps: Mapping[str, UInt8[np.ndarray, " bytes"]],
+        unlabelled: Sequence[SliceRow] = (),
     ) -> None:
         self.path = path
         self.infos = infos
         self.rows = rows
         self._maps = maps
+        self._unlabelled = unlabelled
 
     @classmethod
     def open(cls, path: Path) -> SliceStore:
@@ -118,14 +66,14 @@ class SliceStore:
                 f"{path} holds no slice store; make one: medprism data prepare FOLDER -o {path}"
             )
         infos: dict[str, DatasetInfo] = {}
-        rows: list[SliceRow] = []
+        parts: list[Sequence[SliceRow]] = []
         maps: dict[str, UInt8[np.ndarray, " bytes"]] = {}
         for name, entry in manifest["datasets"].items():
             infos[name] = info_from_json(entry["info"])
-            part_rows = _read_rows(path / f"{entry['part']}.json")
-            maps[name] = _map_bytes(path / f"{entry['part']}.bin", part_rows)
-            rows.extend(part_rows)
-        return cls(path, infos, tuple(rows), maps)
+            maps[name] = _map_bytes(path / f"{entry['part']}.bin")
+            parts.append(_read_rows(path / f"{entry['part']}.json", int(maps[name].size)))
+        labelled, unlabelled = (ChosenRows(parts, is_unlabelled=flag) for flag in (False, True))
+        return cls(path, infos, labelled, maps, unlabelled)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -157,7 +105,20 @@ class SliceStore:
             {name: info for name, info in self.infos.items() if name in datasets},
             tuple(row for row in self.rows if row.dataset in datasets),
             {name: flat for name, flat in self._maps.items() if name in datasets},
+            tuple(row for row in self._unlabelled if row.dataset in datasets),
         )
+
+    def unlabelled(self, dataset: str | None = None) -> SliceStore:
+        """Return a view with the slices on which nothing is labelled, for false positives.
+
+        Its rows have empty `areas` and every plane of them is empty. That nothing is labelled says
+        that nothing is there only of what the dataset labels exhaustively. None takes all sets.
+
+        Raises:
+            LabelError: the store does not hold the dataset.
+        """
+        chosen = self if dataset is None else self.only((self.info(dataset).name,))
+        return SliceStore(chosen.path, chosen.infos, chosen._unlabelled, chosen._maps)
 
     @cached_property
     def num_bytes(self) -> int:
@@ -194,24 +155,32 @@ def info_from_json(payload: dict[str, Any]) -> DatasetInfo:
     return DatasetInfo(**{**payload, "classes": classes})
 
 
-def _read_rows(path: Path) -> list[SliceRow]:
+def _read_rows(path: Path, num_bytes: int) -> Sequence[SliceRow]:
     if not path.exists():
         raise StoreError(f"{path} is missing from the store; prepare the store again")
     payload = read_json(path, PART_FORMAT, VERSION)
+    rows: Sequence[SliceRow]
     try:
-        return [SliceRow.from_json(row) for row in payload["rows"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if payload["version"] == 1:
+            rows = tuple(SliceRow.from_json(row) for row in payload["rows"])
+            expected = max((row.offset + row.num_bytes for row in rows), default=0)
+        else:
+            rows = SliceIndex.from_json(payload, num_bytes)
+            expected = rows.num_bytes
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise FormatVersionError(f"{path} is damaged ({error}); prepare the store again") from error
-
-
-def _map_bytes(path: Path, rows: list[SliceRow]) -> UInt8[np.ndarray, " bytes"]:
-    expected = max((row.offset + row.num_bytes for row in rows), default=0)
-    found = path.stat().st_size if path.exists() else -1
-    if found != expected:
+    if num_bytes != expected:
         raise StoreError(
-            f"{path} has {found} bytes, its index needs {expected}; prepare the store again"
+            f"{path.with_suffix('.bin')} has {num_bytes} bytes, its index needs {expected}; "
+            "prepare the store again"
         )
-    if not expected:
+    return rows
+
+
+def _map_bytes(path: Path) -> UInt8[np.ndarray, " bytes"]:
+    if not path.exists():
+        raise StoreError(f"{path} is missing from the store; prepare the store again")
+    if not path.stat().st_size:
         return np.zeros(0, np.uint8)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

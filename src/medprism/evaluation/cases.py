@@ -16,7 +16,8 @@ from medprism.core.image import Image
 from medprism.core.prompt import Mask2d
 from medprism.data.case import Case, LabelPlanes
 from medprism.data.datasets.adapters import open_dataset
-from medprism.data.store import SliceRow, SliceStore
+from medprism.data.slice_row import SliceRow
+from medprism.data.store import SliceStore
 from medprism.data.stored_slice import read_image, read_planes
 from medprism.data.vocabulary import (
     PARTIAL_LABELS,

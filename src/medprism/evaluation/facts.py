@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from medprism.data.store import SliceRow, SliceStore
+from medprism.data.slice_row import SliceRow
+from medprism.data.store import SliceStore
 from medprism.data.vocabulary import known_datasets, unseen_concepts
 
 UNKNOWN_PATIENTS: Final = frozenset(

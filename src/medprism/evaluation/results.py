@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from medprism.core.durable import read_json, write_json
 from medprism.core.errors import FormatVersionError
-from medprism.data.store import SliceRow
+from medprism.data.slice_row import SliceRow
 from medprism.evaluation.facts import DatasetFacts
 from medprism.metrics.overlap import Overlap
 

@@ -43,7 +43,15 @@ def prepare(
     only_redistributable: Annotated[
         bool, typer.Option("--only-redistributable", help="Leave out sets with unclear licences.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Processes, 1 or 2.")] = 1,
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Leave out slices without labels of volumes.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; all cores but one by default.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where a case cannot be read.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document for programs.")
     ] = False,
@@ -58,8 +66,14 @@ def prepare(
         long_side=long_side,
         roles=split_list(roles, "--roles", known=("train", "external", "unseen")),
         only_redistributable=only_redistributable,
+        labelled_only=labelled_only,
         workers=workers,
+        strict=strict,
     )
     with progress_bar("preparing") as bar:
         report = prepare_store(find_datasets(folders), store, config, bar)
     typer.echo(json.dumps(asdict(report), indent=1) if as_json else "\n".join(report.lines()))
+    if report.num_failures:
+        typer.echo(
+            f"warning: {report.num_failures} cases could not be read and were left out", err=True
+        )

@@ -27,7 +27,7 @@ class Bar:
     def report(self, done: int, total: int, message: str = "") -> None:
         """Move the bar; the message stands beside its title."""
         title = f"{self._title}: {message}" if message else self._title
-        self._shown.update(self._task, completed=done, total=total, description=title)
+        self._shown.update(self._task, completed=done, total=total or None, description=title)
 
     def is_cancelled(self) -> bool:
         """Return False: Ctrl-C ends work of which nothing is kept half done."""

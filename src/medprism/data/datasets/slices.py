@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 
 from medprism.core.image import Image
 from medprism.data.case import Case
@@ -15,34 +15,41 @@ from medprism.io.reader import read_image, read_mask
 
 
 def cut_slices(case: Case, image: Path, mask: Path) -> Iterator[Case]:
-    """Yield the labelled slices of a file pair, named <case>_z<slice>; a picture is one case.
-
-    `case` gives everything but image, masks and place. Slices without any label are left out, as
-    in the K-Prism paper; a picture is kept even so.
+    """Read a file pair and yield its slices as `slices_of` does; a picture is one case.
 
     Raises:
         ImageReadError: a file that cannot be read.
         GeometryError: image and mask lie on different grids.
     """
     volume = read_image(image).replace(modality=case.modality)
-    numbers = read_mask(mask, like=volume).array
+    yield from slices_of(case, volume, read_mask(mask, like=volume).array)
+
+
+def slices_of(case: Case, volume: Image, numbers: Shaped[np.ndarray, "*shape"]) -> Iterator[Case]:
+    """Yield the slices of a volume with its label numbers, named <case>_z<slice>.
+
+    `case` gives everything but image, masks and place. Slices on which nothing is labelled are
+    marked `is_unlabelled`: the K-Prism paper leaves them out of training. A picture is one case,
+    and never marked.
+    """
+    stack = numbers.reshape(volume.geometry.shape)
     if volume.is_planar:
-        yield replace(case, image=volume, masks=_planes(numbers), spacing=_spacing(volume))
+        yield replace(case, image=volume, masks=_planes(stack[0]), spacing=_spacing(volume))
         return
     last = max(1, volume.num_slices - 1)
     for index in range(volume.num_slices):
-        planes = _planes(numbers[index])
-        if planes:
-            yield replace(
-                case,
-                case_id=f"{case.case_id}_z{index:03d}",
-                image=volume,
-                masks=planes,
-                slice_index=index,
-                relative_position=index / last,
-                spacing=_spacing(volume),
-                plane=index,
-            )
+        planes = _planes(stack[index])
+        yield replace(
+            case,
+            case_id=f"{case.case_id}_z{index:03d}",
+            image=volume,
+            masks=planes,
+            slice_index=index,
+            relative_position=index / last,
+            spacing=_spacing(volume),
+            plane=index,
+            is_unlabelled=not planes,
+        )
 
 
 def _planes(numbers: np.ndarray) -> dict[int, Bool[np.ndarray, "height width"]]:
