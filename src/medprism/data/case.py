@@ -27,6 +27,7 @@ class Case:
     ("ax", "co", "sa") where a set has several. `spacing` is (row, col) in mm where known.
     `plane` is the slice of the image to take: 0 for a picture. `is_unlabelled` marks a slice of a
     volume on which nothing is labelled: it counts as evidence of absence only, never as an example.
+    With `resample` a mask file on another grid is brought onto that of the image.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Case:
     spacing: tuple[float, float] | None = None
     plane: int = 0
     is_unlabelled: bool = False
+    resample: bool = False
 
 
 @dataclass(frozen=True)

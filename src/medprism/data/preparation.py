@@ -21,6 +21,7 @@ from medprism.data.conversion import Failure, Task, convert_in_order
 from medprism.data.datasets.adapters import open_dataset
 from medprism.data.part_writer import PARTIAL, PartWriter, whole_entry
 from medprism.data.piece import count_pieces, pieces_of
+from medprism.data.resampling import with_resampling
 from medprism.data.source_record import Stamp, read_record, stamp_files, write_record
 from medprism.data.splits import find_leaks
 from medprism.data.store import (
@@ -50,7 +51,8 @@ class PrepareConfig:
     their size. `roles` limits the datasets by role; `only_redistributable` keeps those whose
     description says "yes"; `labelled_only` leaves out the slices of volumes on which nothing is
     labelled. `workers` is the number of processes, up to the cores; None takes all cores but one.
-    With `strict` a case that cannot be read is an error.
+    With `strict` a case that cannot be read is an error; with `resample` masks on other grids are
+    brought onto those of their images.
     """
 
     long_side: int = 384
@@ -59,6 +61,7 @@ class PrepareConfig:
     labelled_only: bool = False
     workers: int | None = None
     strict: bool = False
+    resample: bool = False
 
     def __post_init__(self) -> None:
         if self.long_side < 16 or self.long_side % 16:
@@ -182,6 +185,8 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out):
         datasets = [open_dataset(Path(folder), out / "splits") for folder in folders]
+        if config.resample:
+            datasets = [with_resampling(dataset) for dataset in datasets]
         accepted = [dataset for dataset in datasets if config.accepts(dataset.info)]
         _refuse_same_names(accepted)
         former = (read_manifest(out) or {"datasets": {}})["datasets"]
@@ -235,7 +240,9 @@ def _job(dataset: Dataset, out: Path, config: PrepareConfig, progress: Progress)
 
 def source_checksum(dataset: Dataset, config: PrepareConfig, stamps: Mapping[Path, Stamp]) -> str:
     """Return a SHA-256 over the hashes of all source files and all that shapes the stored bytes."""
-    settings = [RECIPE, VERSION, config.long_side, config.labelled_only]
+    settings: list[int | bool | str] = [RECIPE, VERSION, config.long_side, config.labelled_only]
+    # Named only where it is asked for, so that stores prepared without it stay fresh.
+    settings += ["resample"] if config.resample else []
     sha = hashlib.sha256(json.dumps(settings).encode())
     for path in dataset.source_files():
         sha.update(f"{path.name} {stamps[path].size} {stamps[path].sha256}\n".encode())

@@ -37,11 +37,11 @@ def read_planes(case: Case, image: Image) -> LabelPlanes:
 
     Raises:
         ImageReadError: the mask file cannot be read or has colours instead of label ids.
-        GeometryError: the mask lies on another grid than the image.
+        GeometryError: the mask lies on another grid than the image, and is not to be resampled.
     """
     if not isinstance(case.masks, Path):
         return case.masks
-    labels = reader.read_mask(case.masks, like=image).array
+    labels = reader.read_mask(case.masks, like=image, resample=case.resample).array
     present = np.flatnonzero(np.bincount(labels.ravel()))
     return {int(label_id): labels == label_id for label_id in present if label_id}
 

@@ -46,11 +46,10 @@ def prepare(
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Leave out slices without labels of volumes.")
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; all cores but one by default.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail where a case cannot be read.")
+    workers: Annotated[int | None, typer.Option(help="Processes; default all cores but 1.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail where a case is bad.")] = False,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Resample masks onto their images' grids.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document for programs.")
@@ -69,6 +68,7 @@ def prepare(
         labelled_only=labelled_only,
         workers=workers,
         strict=strict,
+        resample=resample,
     )
     with progress_bar("preparing") as bar:
         report = prepare_store(find_datasets(folders), store, config, bar)

@@ -18,6 +18,9 @@ def convert(
         Path, typer.Argument(metavar="INTO", help="A folder that is empty or not there yet.")
     ],
     to: Annotated[str, typer.Option("--to", help="nnunet, msd, bids, coco or plain.")],
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Resample masks onto their images' grids.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document for programs.")
     ] = False,
@@ -27,5 +30,5 @@ def convert(
     from medprism.data.layouts.conversion import convert as convert_layout
 
     with progress_bar("converting") as bar:
-        report = convert_layout(source, out, to, bar)
+        report = convert_layout(source, out, to, bar, resample=resample)
     typer.echo(json.dumps(asdict(report), indent=1) if as_json else "\n".join(report.lines()))

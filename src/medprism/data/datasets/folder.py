@@ -25,7 +25,10 @@ VOLUMES: Final = (".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class FolderDataset:
-    """Image and mask files by case, with what dataset.json and the split say about them."""
+    """Image and mask files by case, with what dataset.json and the split say about them.
+
+    With `resample` masks on other grids are brought onto those of their images.
+    """
 
     info: DatasetInfo
     folder: Path
@@ -33,6 +36,7 @@ class FolderDataset:
     masks: dict[str, Path]
     patients: dict[str, str | None]
     split: dict[str, str]
+    resample: bool = False
 
     def source_files(self) -> tuple[Path, ...]:
         """Return dataset.json, images and masks."""
@@ -63,6 +67,7 @@ class FolderDataset:
             slice_index=place.slice_index,
             relative_position=place.relative_position,
             view=place.view,
+            resample=self.resample,
         )
 
 

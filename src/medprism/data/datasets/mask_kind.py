@@ -35,10 +35,12 @@ class MaskKind(Protocol):
 class NumberMask:
     """Pixels are label numbers; `ids` gives those on disk other names, such as 63 -> 1.
 
-    A number that `ids` does not list is refused: it would mean another set or version.
+    A number that `ids` does not list is refused: it would mean another set or version. With
+    `resample` a mask on another grid is brought onto that of the image.
     """
 
     ids: Mapping[int, int]
+    resample: bool = False
 
     def read(self, image: Image, masks: Sequence[Path], part: str | None) -> tuple[Image, Numbers]:
         """Read the first mask, on the image's own grid.
@@ -46,7 +48,7 @@ class NumberMask:
         Raises:
             LabelError: the mask holds a number that the set does not define.
         """
-        array = read_mask(masks[0], like=image, part=part).array
+        array = read_mask(masks[0], like=image, part=part, resample=self.resample).array
         return image, _renumber(array.reshape(image.geometry.shape), self.ids, masks[0])
 
 

@@ -19,10 +19,12 @@ def cut_slices(case: Case, image: Path, mask: Path) -> Iterator[Case]:
 
     Raises:
         ImageReadError: a file that cannot be read.
-        GeometryError: image and mask lie on different grids.
+        GeometryError: image and mask lie on different grids, and the case does not say that the
+            mask is to be resampled.
     """
     volume = read_image(image).replace(modality=case.modality)
-    yield from slices_of(case, volume, read_mask(mask, like=volume).array)
+    numbers = read_mask(mask, like=volume, resample=case.resample).array
+    yield from slices_of(case, volume, numbers)
 
 
 def slices_of(case: Case, volume: Image, numbers: Shaped[np.ndarray, "*shape"]) -> Iterator[Case]:

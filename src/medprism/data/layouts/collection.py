@@ -39,24 +39,28 @@ class ChannelFile:
 
 @dataclass(frozen=True)
 class Item:
-    """One case: channels of one image on one grid, and its mask where there is one."""
+    """One case: channels of one image on one grid, and its mask where there is one.
+
+    With `resample` a mask file on another grid is brought onto that of the image.
+    """
 
     case_id: str
     channels: tuple[ChannelFile, ...]
     mask: MaskSource | None
     patient: str | None = None
     split: str | None = None
+    resample: bool = False
 
     def read_mask(self, like: Image) -> MaskFile | None:
         """Read the label numbers on the grid of the image.
 
         Raises:
             ImageReadError: the mask cannot be read.
-            GeometryError: it lies on another grid.
+            GeometryError: it lies on another grid, and is not to be resampled.
         """
-        if self.mask is None:
-            return None
-        return read_mask(self.mask, like=like) if isinstance(self.mask, Path) else self.mask(like)
+        if self.mask is None or not isinstance(self.mask, Path):
+            return None if self.mask is None else self.mask(like)
+        return read_mask(self.mask, like=like, resample=self.resample)
 
     @property
     def sources(self) -> tuple[Path, ...]:

@@ -54,7 +54,14 @@ class ConversionReport:
         )
 
 
-def convert(source: Path, out: Path, to: str, progress: Progress | None = None) -> ConversionReport:
+def convert(
+    source: Path,
+    out: Path,
+    to: str,
+    progress: Progress | None = None,
+    *,
+    resample: bool = False,
+) -> ConversionReport:
     """Read a dataset in the layout it has and write it in another.
 
     Cases whose files did not change since the last time are left alone; what the last conversion
@@ -65,6 +72,7 @@ def convert(source: Path, out: Path, to: str, progress: Progress | None = None) 
         out: a folder that is empty, missing, or was written by an earlier conversion.
         to: a key of LAYOUTS.
         progress: told of every case.
+        resample: bring masks on other grids onto those of their images.
 
     Raises:
         ConfigError: an unknown layout, or a target folder that must not be written to.
@@ -78,7 +86,9 @@ def convert(source: Path, out: Path, to: str, progress: Progress | None = None) 
         raise ConfigError(f"no layout {to!r}; known: {', '.join(LAYOUTS)}")
     _check_target(source, out)
     layout = recognise_layout(source)
-    collection = with_classes(LAYOUTS[layout].read(source))
+    read = LAYOUTS[layout].read(source)
+    items = tuple(replace(item, resample=resample) for item in read.items)
+    collection = with_classes(replace(read, items=items))
     plan = LAYOUTS[to].plan(collection)
     out.mkdir(parents=True, exist_ok=True)
     former = _former(out)
@@ -236,13 +246,14 @@ def _write_mask(
     """Copy a mask that stays as it is, else write it anew; return the pixels that overlaps cost."""
     target.parent.mkdir(parents=True, exist_ok=True)
     source = planned.item.mask
-    keeps_numbers = all(old == new for old, new in planned.numbers.items())
-    if isinstance(source, Path) and keeps_numbers and suffix_of(source) == suffix_of(target):
-        write_bytes(target, source.read_bytes())
-        return {}
     image = planned.item.channels[0].read()
+    # Read even where it is copied: a mask on another grid than its image is refused here.
     mask = planned.item.read_mask(image)
     if mask is None:
+        return {}
+    stays = all(old == new for old, new in planned.numbers.items()) and not planned.item.resample
+    if isinstance(source, Path) and stays and suffix_of(source) == suffix_of(target):
+        write_bytes(target, source.read_bytes())
         return {}
     merged = _renumbered(mask, planned, classes)
     colours = {
