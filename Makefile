@@ -41,8 +41,9 @@ slow: .venv/installed-for-tests ## long tests: learning, full fuzzing counts
 soak: .venv/installed-for-tests ## kill and load tests with full counts
 	$(CALM) $(BIN)/python -m pytest -q -m soak
 
-speed: .venv/installed ## milliseconds and memory of encoding, first mask and clicks
+speed: .venv/installed ## milliseconds and memory of the model; what the slice store costs
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/store.py
 
 train: .venv/installed ## train kprism-compact on DATA for MINUTES; go on if RUN is there
 	$(BIN)/medprism train kprism-compact --out $(RUN) \
