@@ -20,7 +20,7 @@ from medprism.apps.cli.main import app
 ROOT = Path(__file__).resolve().parents[1]
 
 # Settings that are not named so.
-MORE_SETTINGS = ("Plan", "RunOrder", "Schedule", "UNetRun")
+MORE_SETTINGS = ("PretrainedTrunk", "TrunkStage", "Plan", "RunOrder", "Schedule", "UNetRun")
 SETTINGS_NAME = re.compile(r"(Config|Settings|Limits)$")
 
 
