@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 CALM := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types slow soak speed train
+.PHONY: help setup demo test lint types slow soak speed train client
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-8s%s\n", verb, $$0 }'
@@ -48,6 +48,13 @@ speed: .venv/installed ## milliseconds and memory of the model; what the slice s
 train: .venv/installed ## train kprism-compact on DATA for MINUTES; go on if RUN is there
 	$(BIN)/medprism train kprism-compact --out $(RUN) \
 	  $(if $(wildcard $(RUN)/run.json),--resume,--data $(DATA) --minutes $(MINUTES))
+
+client: client/node_modules ## check and bundle the workbench's page from client/ (needs node 20)
+	cd client && npm run --silent types && npm test --silent && npm run --silent build
+
+client/node_modules: client/package-lock.json
+	cd client && npm ci --silent
+	touch $@
 
 .venv/python:
 	$(PYTHON) -m venv .venv

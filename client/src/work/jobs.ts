@@ -1,0 +1,113 @@
+/** Long work: start it, follow it through server-sent events, stop it. */
+
+import type { Job } from "../server/shapes";
+import { addresses } from "../server/routes";
+import type { Desk } from "./desk";
+import type { GalleryWork } from "./gallery";
+import type { LabellingWork } from "./labelling";
+import type { PromptingWork } from "./prompting";
+
+export class JobWork {
+  private readonly streams = new Map<number, EventSource>();
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly gallery: GalleryWork,
+    private readonly labelling: LabellingWork,
+    private readonly prompting: PromptingWork,
+  ) {}
+
+  async refresh(): Promise<void> {
+    const jobs = await this.desk.routes.jobs();
+    this.desk.store.set({ jobs });
+    for (const job of jobs) if (!hasEnded(job)) this.follow(job);
+  }
+
+  presegment(): Promise<void> {
+    return this.start({ kind: "presegment" });
+  }
+
+  score(label: string): Promise<void> {
+    return this.start({ kind: "score", label });
+  }
+
+  export(format: string, withLogs: boolean): Promise<void> {
+    return this.start({ kind: "export", format, logs: withLogs });
+  }
+
+  async propagate(label: string): Promise<void> {
+    const { session } = this.desk;
+    if (session === null) return;
+    const job = await this.desk.line.add(() =>
+      this.desk.routes.propagate(session.session, label),
+    );
+    if (!job.isStale) this.accepted(job.value);
+  }
+
+  async cancel(job: Job): Promise<void> {
+    this.accepted(await this.desk.routes.cancelJob(job.id));
+  }
+
+  async resume(job: Job): Promise<void> {
+    this.accepted(await this.desk.routes.resumeJob(job.id));
+  }
+
+  private async start(what: Readonly<Record<string, unknown>>): Promise<void> {
+    this.accepted(await this.desk.routes.startJob(what));
+  }
+
+  private accepted(job: Job): void {
+    this.desk.store.dispatch({ type: "job", job });
+    if (!hasEnded(job)) this.follow(job);
+  }
+
+  private follow(job: Job): void {
+    if (this.streams.has(job.id)) return;
+    const stream = new EventSource(addresses.jobEvents(job.id));
+    this.streams.set(job.id, stream);
+    stream.addEventListener("progress", (event: MessageEvent<string>) => {
+      this.desk.store.dispatch({ type: "job", job: JSON.parse(event.data) as Job });
+    });
+    stream.addEventListener("end", () => {
+      stream.close();
+      this.streams.delete(job.id);
+      void this.desk.try(() => this.ended(job.id));
+    });
+  }
+
+  private async ended(id: number): Promise<void> {
+    const job = await this.desk.routes.job(id);
+    this.desk.store.dispatch({ type: "job", job });
+    if (job.state === "failed") this.desk.note("bad", job.message ?? "The job failed.");
+    if (job.state !== "done") return;
+    if (job.kind === "propagate") await this.propagated(job);
+    if (job.kind === "presegment") {
+      this.desk.note("good", "All images are pre-segmented.");
+      await this.gallery.refresh();
+    }
+    if (job.kind === "score" && this.desk.state.active !== null) {
+      await this.labelling.fetchReferences(this.desk.state.active);
+    }
+    if (job.kind === "export") this.desk.note("good", "The export is ready to save.");
+  }
+
+  private async propagated(job: Job): Promise<void> {
+    const { session, routes, store } = this.desk;
+    if (session === null) return;
+    const state = await routes.session(session.session);
+    store.dispatch({ type: "begin", mark: null });
+    const step = this.desk.opened?.history.lastId ?? 0;
+    const slice = this.desk.opened?.slice ?? 0;
+    const { masks } = await routes.masks(session.session, slice);
+    store.dispatch({ type: "answer", step, answer: { state, slice, milliseconds: 0, masks } });
+    const least = job.result?.["least_certain"];
+    if (typeof least === "number") {
+      this.desk.note("good", `Propagated. The least certain slice is ${least + 1}.`);
+      await this.prompting.goTo(least);
+    }
+  }
+}
+
+export function hasEnded({ state }: Job): boolean {
+  return state === "done" || state === "failed" || state === "cancelled";
+}
