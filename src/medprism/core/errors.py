@@ -15,6 +15,8 @@ ProjectError           an annotation project that is open elsewhere, missing or 
   ConflictError        the state of the project does not allow it
   InUseError           another person works on the image
   ExpiredError         a session has ended
+  OutsideError         a path that leads out of the project
+  FullError            no more sessions can be opened
 CancelledError         long work was stopped on request
 WriteError             a file could not be written (disk full, no permission)
 InternalError            our own mistake: exit status 1
@@ -89,6 +91,14 @@ class InUseError(ProjectError):
 
 class ExpiredError(ProjectError):
     """A session has ended; the image can be opened again."""
+
+
+class OutsideError(ProjectError):
+    """A path leads out of the project."""
+
+
+class FullError(ProjectError):
+    """As many sessions are open as the server takes."""
 
 
 class CancelledError(MedprismError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from medprism.core.errors import FormatVersionError, ImageReadError, LabelError
 from medprism.core.progress import Progress
 from medprism.engines.loaded import LoadedModel
+from medprism.inference.encoder import Encoder, View
 from medprism.inference.memory import Memory
 from medprism.inference.reference_bank import Provenance, Reference
 from medprism.inference.session import Session
@@ -104,6 +105,13 @@ def presegment(desk: Desk, session: Session, image: int, progress: Progress | No
     session.predict(labels=by_reference or None, classes=classes or None, progress=progress)
     desk.project.images.note_presegmentation(image, uncertainty(session))
     return True
+
+
+def encode_ahead(desk: Desk, image: int) -> None:
+    """Encode the slice of an image that a person sees first (its middle), for the first click."""
+    content = desk.shelf.get(image)
+    view = View(content, content.num_slices // 2)
+    Encoder(desk.model, desk.memory.cache).features(view)
 
 
 def uncertainty(session: Session) -> float | None:

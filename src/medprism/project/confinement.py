@@ -6,7 +6,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from medprism.core.errors import ProjectError
+from medprism.core.errors import OutsideError, ProjectError
 
 _LONGEST = 120
 
@@ -15,7 +15,7 @@ def inside(root: Path, relative: str | Path) -> Path:
     """Return the path of a file below a folder.
 
     Raises:
-        ProjectError: it leads out of the folder, by `..`, as an absolute path or over a link.
+        OutsideError: it leads out of the folder, by `..`, as an absolute path or over a link.
 
     >>> inside(Path("/data"), "ct/a.nii").as_posix()
     '/data/ct/a.nii'
@@ -23,7 +23,7 @@ def inside(root: Path, relative: str | Path) -> Path:
     top = root.resolve()
     found = (top / relative).resolve()
     if found != top and top not in found.parents:
-        raise ProjectError(
+        raise OutsideError(
             f"{Path(relative).name!r} lies outside the project; only files in its folder are opened"
         )
     return found

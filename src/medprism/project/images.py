@@ -140,7 +140,7 @@ class Images:
         """Return the file or folder of an image.
 
         Raises:
-            ProjectError: its entry leads out of the project.
+            OutsideError: its entry leads out of the project.
         """
         return inside(self._uploads if image.is_uploaded else self._root, image.path)
 

@@ -1,0 +1,1 @@
+"""workbench: see docs/server.md for what it serves."""

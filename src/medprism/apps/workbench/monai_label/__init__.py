@@ -1,0 +1,1 @@
+"""monai_label: see docs/server.md for what it serves."""

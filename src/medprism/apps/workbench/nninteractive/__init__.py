@@ -1,0 +1,1 @@
+"""nninteractive: see docs/server.md for what it serves."""

@@ -1,0 +1,283 @@
+"""All sessions of a server: opened, renewed, saved, ended; the next image made ready meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Final
+
+from medprism.apps.workbench.open_session import OpenSession
+from medprism.apps.workbench.turns import Courteous, ModelTurns
+from medprism.core.errors import ExpiredError, FullError, MedprismError, WriteError
+from medprism.project.annotating import (
+    Desk,
+    Opened,
+    encode_ahead,
+    open_session,
+    presegment,
+    save_session,
+)
+from medprism.project.images import UNFINISHED, ImageRecord
+
+_log = logging.getLogger(__name__)
+
+# Images made ready for people who are still at another one.
+MOST_PREPARED: Final = 4
+# A lease is written again once this share of its time is over.
+_RENEW_AFTER: Final = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An image that was segmented ahead, with what the project knew then."""
+
+    author: str
+    knowledge: int
+    opened: Opened
+
+
+class _Stop:
+    """Progress that is told to stop."""
+
+    def __init__(self) -> None:
+        self.is_wanted = threading.Event()
+
+    def report(self, done: int, total: int, message: str = "") -> None:
+        """Show nothing."""
+
+    def is_cancelled(self) -> bool:
+        """Return whether nobody needs it any more."""
+        return self.is_wanted.is_set()
+
+
+class OpenSessions:
+    """The sessions of one server; every image has at most one at a time."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        turns: ModelTurns,
+        *,
+        most: int,
+        seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._desk = desk
+        self._turns = turns
+        self._most = most
+        self._seconds = seconds
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._open: dict[str, OpenSession] = {}
+        self._prepared: OrderedDict[int, _Prepared] = OrderedDict()
+        self._preparing: dict[int, tuple[_Stop, Future[None]]] = {}
+        self._knowledge = 0
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+
+    def open(
+        self, image: int, author: str, *, take_over: bool = False, wants_presegment: bool = False
+    ) -> OpenSession:
+        """Open an image for a person.
+
+        Raises:
+            InUseError: somebody works on it.
+            FullError: as many sessions are open as may.
+            ImageReadError: its file cannot be read.
+        """
+        self._desk.project.images.get(image)
+        with self._lock:
+            if len(self._open) >= self._most:
+                raise FullError(
+                    f"{len(self._open)} sessions are open, which is all this server takes; try "
+                    "again when somebody has finished"
+                )
+        if take_over:
+            self._end_on(image)
+        lease = self._desk.project.leases.acquire(image, author, take_over=take_over)
+        try:
+            opened = self._take(image, author, wants_presegment=wants_presegment)
+        except BaseException:
+            self._desk.project.leases.release(lease.holder)
+            raise
+        session = OpenSession(
+            holder=lease.holder,
+            image=image,
+            author=author,
+            session=opened.session,
+            notice=opened.notice,
+            expires=lease.expires,
+            renew_at=lease.since + _RENEW_AFTER * self._seconds,
+            is_unsaved=len(opened.session.log) > 0,
+        )
+        with self._lock:
+            self._open[lease.holder] = session
+        return session
+
+    def get(self, holder: str) -> OpenSession:
+        """Return an open session and let it last from now on.
+
+        Raises:
+            ExpiredError: it has ended.
+        """
+        with self._lock:
+            found = self._open.get(holder)
+        present = self._clock()
+        if found is None or found.is_closed or found.expires <= present:
+            raise ExpiredError(
+                "the session has ended (it ran out, the server started anew, or somebody took the "
+                "image over); open the image again, nothing that was accepted is lost"
+            )
+        if present >= found.renew_at:
+            found.expires = self._desk.project.leases.renew(holder).expires
+            found.renew_at = present + _RENEW_AFTER * self._seconds
+        return found
+
+    def remaining(self, opened: OpenSession) -> float:
+        """Return the seconds until a session ends if nobody asks for it."""
+        return max(0.0, opened.expires - self._clock())
+
+    def save(self, opened: OpenSession) -> None:
+        """Write the log of a session if it is not written yet.
+
+        Raises:
+            WriteError: the disk refuses.
+        """
+        with opened.lock:
+            if opened.is_unsaved:
+                try:
+                    save_session(self._desk, opened.session, opened.image, opened.author)
+                except WriteError as error:
+                    opened.save_failure = (
+                        f"the prompt log is not saved yet, it is tried again ({error}); what was "
+                        "accepted is safe"
+                    )
+                    raise
+                opened.is_unsaved, opened.save_failure = False, None
+
+    def close(self, holder: str) -> None:
+        """Save a session and let its image go; one that has ended is no error."""
+        with self._lock:
+            found = self._open.pop(holder, None)
+        if found is None:
+            return
+        with found.lock:
+            found.is_closed = True
+            try:
+                self.save(found)
+            finally:
+                self._desk.project.leases.release(holder)
+
+    def note_knowledge(self) -> None:
+        """Say that the project has learned something: what was segmented ahead is out of date."""
+        with self._lock:
+            self._knowledge += 1
+
+    def list(self) -> list[OpenSession]:
+        """Return the sessions that are open."""
+        with self._lock:
+            return list(self._open.values())
+
+    def next_image(
+        self, *, after: int | None, order: str, ahead_of: int | None = None
+    ) -> ImageRecord | None:
+        """Return the unfinished image to go on with that nobody else works on, None if all is done.
+
+        In the order of the list the one behind `after`, beginning again at the end; by
+        uncertainty the least certain one that was pre-segmented.
+        """
+        taken = {one.image for one in self._desk.project.leases.all()} - {ahead_of}
+        free = [
+            one
+            for one in self._desk.project.images.find(states=UNFINISHED)
+            if one.id not in taken and one.id != after
+        ]
+        if order == "uncertain":
+            judged = [one for one in free if one.uncertainty is not None]
+            if judged:
+                return max(judged, key=lambda one: (one.uncertainty or 0.0, -one.id))
+        behind = [one for one in free if after is not None and one.id > after]
+        return next(iter(behind or free), None)
+
+    def prepare(self, image: int, author: str) -> None:
+        """Read, encode and pre-segment an image in the background, for somebody who comes next."""
+        with self._lock:
+            known = self._prepared.get(image)
+            if image in self._preparing or (
+                known is not None and known.knowledge == self._knowledge
+            ):
+                return
+            stop, knowledge = _Stop(), self._knowledge
+            job = self._background.submit(self._prepare, image, author, knowledge, stop)
+            self._preparing[image] = (stop, job)
+
+    def sweep(self) -> None:
+        """End what has run out, and save what has changed; called every few seconds."""
+        for opened in self.list():
+            try:
+                if opened.expires <= self._clock():
+                    self.close(opened.holder)
+                else:
+                    self.save(opened)
+            except MedprismError:
+                # It stays unsaved and is tried again.
+                _log.warning("a session could not be saved")
+
+    def shut_down(self) -> None:
+        """Save and end everything."""
+        with self._lock:
+            for stop, _ in self._preparing.values():
+                stop.is_wanted.set()
+        self._background.shutdown(wait=True, cancel_futures=True)
+        for opened in self.list():
+            try:
+                self.close(opened.holder)
+            except MedprismError:
+                _log.warning("a session could not be saved")
+
+    def _take(self, image: int, author: str, *, wants_presegment: bool) -> Opened:
+        """Return what was made ready for this person, else open the image now."""
+        with self._lock:
+            running = self._preparing.get(image)
+        if running is not None:
+            if not wants_presegment:
+                running[0].is_wanted.set()
+            wait([running[1]])
+        with self._lock:
+            prepared = self._prepared.pop(image, None)
+            is_current = prepared is not None and prepared.knowledge == self._knowledge
+        if prepared is not None and prepared.author == author and is_current:
+            return prepared.opened
+        opened = open_session(self._desk, image, author)
+        if wants_presegment and len(opened.session.log) == 0:
+            with self._turns.for_a_person():
+                presegment(self._desk, opened.session, image)
+        return opened
+
+    def _prepare(self, image: int, author: str, knowledge: int, stop: _Stop) -> None:
+        try:
+            self._turns.give_way(stop.is_cancelled)
+            opened = open_session(self._desk, image, author)
+            if len(opened.session.log) == 0:
+                progress = Courteous(self._turns, stop)
+                presegment(self._desk, opened.session, image, progress)
+                encode_ahead(self._desk, image)
+            with self._lock:
+                self._prepared[image] = _Prepared(author, knowledge, opened)
+                while len(self._prepared) > MOST_PREPARED:
+                    self._prepared.popitem(last=False)
+        except MedprismError:
+            # Opening it will say what is wrong, to the person it concerns.
+            _log.debug("an image could not be made ready")
+        finally:
+            with self._lock:
+                self._preparing.pop(image, None)
+
+    def _end_on(self, image: int) -> None:
+        for opened in self.list():
+            if opened.image == image:
+                self.close(opened.holder)

@@ -1,0 +1,1 @@
+"""routes: see docs/server.md for what it serves."""

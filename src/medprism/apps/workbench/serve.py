@@ -1,0 +1,106 @@
+"""Run the workbench: open the project, load the model, listen, show the page."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import socket
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import uvicorn
+
+from medprism.apps.workbench.app import create_app
+from medprism.apps.workbench.settings import WorkbenchSettings
+from medprism.apps.workbench.workbench import Workbench
+from medprism.core.errors import ConfigError
+from medprism.engines.loading import load
+from medprism.project.project import Project
+
+# They name files, and with them patients.
+_TALKATIVE = ("pydicom", "PIL", "nibabel", "uvicorn.access")
+
+
+def account() -> str:
+    """Return the name of the account that runs the server, for people who give no name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "annotator"
+
+
+def run(
+    folder: Path,
+    model: str,
+    settings: WorkbenchSettings,
+    *,
+    opens_browser: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Serve a folder until Ctrl-C; `say` is told the address.
+
+    Raises:
+        ProjectError: no such folder, or it is open elsewhere.
+        CheckpointError: no such model.
+        ConfigError: the port is taken.
+    """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    listening = _listen(settings)
+    try:
+        loaded = load(model)
+        project = Project(folder, lease_seconds=settings.lease_seconds)
+        added = project.scan()
+        bound = replace(settings, port=listening.getsockname()[1], author=account())
+        app = create_app(Workbench(project, loaded, bound))
+        address = address_of(bound)
+        total = project.images.count()
+        say(f"{project.root}: {total} images ({len(added)} new)")
+        say(f"open {address}")
+        say("Ctrl-C ends the server; everything accepted is on the disk")
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        )
+        if opens_browser:
+            threading.Thread(target=_show, args=(server, address), daemon=True).start()
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def address_of(settings: WorkbenchSettings) -> str:
+    """Return the address to open, with the token where only the browser sees it.
+
+    >>> address_of(WorkbenchSettings(port=8765, token="0123456789abcdef"))
+    'http://127.0.0.1:8765/#token=0123456789abcdef'
+    """
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    fragment = "" if settings.token is None else f"#token={settings.token}"
+    return f"http://{host}:{settings.port}/{fragment}"
+
+
+def _listen(settings: WorkbenchSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); choose "
+            "another one with --port, or 0 for any that is free"
+        ) from error
+    return listening
+
+
+def _show(server: uvicorn.Server, address: str) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.05)
+    webbrowser.open(address)

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from medprism.inference.work_file import read_work
+from medprism.metrics.dice import dice
+from tests.apps.workbench.conftest import PICTURES, VOLUME, Desk, Live, Serve, unpack
+from tests.inference.phantom import scene
+
+
+def _wait(condition: object) -> None:
+    for _ in range(300):
+        if condition():  # type: ignore[operator]
+            return
+        time.sleep(0.02)
+    raise AssertionError("it does not happen")
+
+
+def test_two_people_on_one_image_get_a_clear_answer(live: Live) -> None:
+    ada, grace = Desk(live.client, "Ada%20L%C3%B6we"), Desk(live.client, "Grace")
+    session = ada.open(1)
+    refused = grace.post("/api/sessions", {"image": 1}, 409)["error"]
+    assert refused["code"] == "image_in_use"
+    assert refused["lease"]["author"] == "Ada Löwe"
+    assert refused["message"].startswith("Ada Löwe works on this image since")
+    assert refused["lease"]["until"] > refused["lease"]["since"]
+    (shown,) = grace.get("/api/sessions")["sessions"]
+    assert (shown["image"], shown["author"]) == (1, "Ada Löwe")
+    assert "session" not in shown
+    assert grace.get("/api/images/1")["in_use_by"] == "Ada Löwe"
+    ada.click(session, 65, 75)
+    taken = grace.post("/api/sessions", {"image": 1, "take_over": True}, 201)
+    # What Ada did was saved before it was taken over.
+    assert [one["name"] for one in taken["labels"]] == ["thing"]
+    gone = ada.post(f"{session}/undo", status=410)["error"]
+    assert gone["code"] == "session_expired"
+    assert "open the image again" in gone["message"]
+
+
+def test_work_is_found_again_after_a_reload_and_after_a_restart(serve: Serve) -> None:
+    desk = Desk(serve().client)
+    session = desk.open(1)
+    desk.click(session, 65, 75)
+    after = desk.click(session, 30, 30)["masks"]
+    desk.post(f"{session}/undo")
+    desk.ask("DELETE", session, 204)
+    again = desk.post("/api/sessions", {"image": 1}, 201)
+    assert again["can_undo"] and again["can_redo"]
+    # The page was closed without a word, and then the server.
+    desk = Desk(serve().client, "Grace")
+    session = desk.open(1)
+    assert desk.post(f"{session}/redo")["masks"] == after
+    assert desk.get("/api/images/1")["state"] == "started"
+    events = desk.get("/api/images/1/log")["events"]
+    assert [event["author"] for event in events] == ["Ada", "Ada"]
+
+
+def test_a_session_that_nobody_asks_for_ends_and_is_saved(serve: Serve) -> None:
+    live = serve(lease_seconds=0.4, autosave_seconds=0.03)
+    desk = Desk(live.client)
+    session = desk.open(1)
+    desk.click(session, 65, 75)
+    for _ in range(5):
+        time.sleep(0.15)
+        assert desk.post(f"{session}/heartbeat")["expires_in"] <= 1
+    _wait(lambda: desk.get("/api/sessions")["sessions"] == [])
+    assert desk.get(session, 410)["error"]["code"] == "session_expired"
+    _wait(lambda: live.bench.sessions.list() == [])
+    assert [one["name"] for one in desk.post("/api/sessions", {"image": 1}, 201)["labels"]] == [
+        "thing"
+    ]
+
+
+def test_changes_are_saved_by_themselves(serve: Serve) -> None:
+    live = serve(autosave_seconds=0.03)
+    desk = Desk(live.client)
+    desk.click(desk.open(1), 65, 75)
+    _wait(lambda: live.project.works.of(1) is not None)
+    assert len(read_work(live.project.works.target(1)).log) == 1
+
+
+def test_accepted_masks_are_on_the_disk_before_the_answer(live: Live) -> None:
+    desk = Desk(live.client)
+    session = desk.open(1)
+    mask = unpack(desk.click(session, 65, 75)["masks"]["thing"])
+    answer = desk.post(f"{session}/accept", {"absent": ["polyp"]})
+    there = {one["name"]: one for one in answer["accepted"]}
+    assert there["polyp"]["is_absent"] and there["thing"]["pixels"] == int(mask.sum())
+    assert there["thing"]["author"] == "Ada"
+    assert answer["state"]["labels"][0]["is_locked"]
+    shown = desk.get("/api/images/1/accepted?slice=0")["accepted"]
+    kept = {one["name"]: unpack(one["mask"]) for one in shown}
+    assert np.array_equal(kept["thing"], mask) and not kept["polyp"].any()
+    image = desk.get("/api/images/1")
+    assert (image["state"], image["labels"]) == ("accepted", ["thing"])
+    assert [one["name"] for one in desk.get("/api/references")["references"]] == ["thing"]
+    (found,) = [one for one in live.project.masks.of(1) if one.file]
+    assert (live.project.home / "masks" / str(found.file)).is_file()
+    # Changed and accepted again, the older mask is kept as a former one.
+    desk.post(f"{session}/locks", {"label": "thing", "is_locked": False})
+    desk.click(session, 30, 30)
+    desk.post(f"{session}/accept", {"labels": ["thing"]})
+    former = [one["is_current"] for one in desk.get("/api/images/1/accepted")["accepted"]]
+    assert sorted(former) == [False, True, True]
+
+
+def test_what_cannot_be_accepted_is_refused_and_nothing_changes(live: Live) -> None:
+    desk = Desk(live.client)
+    session = desk.open(1)
+    assert desk.post(f"{session}/accept", status=409)["error"]["code"] == "conflict"
+    before = desk.click(session, 65, 75)["state"]
+    for body in (
+        {"labels": ["nobody"]},
+        {"labels": ["thing"], "absent": ["thing"]},
+        {"labels": ["thing"], "colour": "red"},
+    ):
+        desk.post(f"{session}/accept", body, 422)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise live_error
+
+    from medprism.core.errors import WriteError
+
+    live_error = WriteError("no space left")
+    live_error.__cause__ = OSError(28, "No space left on device")
+    real = live.project.masks.accept
+    live.project.masks.accept = refuse  # type: ignore[method-assign,assignment]
+    refused = desk.post(f"{session}/accept", status=507)["error"]
+    assert refused == {"code": "cannot_write", "message": "no space left"}
+    live.project.masks.accept = real  # type: ignore[method-assign]
+    after = desk.get(session)
+    assert after["labels"] == before["labels"]
+    assert desk.get("/api/images/1")["state"] == "started"
+    assert desk.post(f"{session}/accept")["accepted"][0]["name"] == "thing"
+
+
+def test_the_flywheel_turns(live: Live) -> None:
+    desk = Desk(live.client)
+    session = desk.open(1)
+    desk.click(session, 65, 75)
+    desk.post(f"{session}/accept")
+    state = desk.post(f"{session}/next", status=201)
+    assert state["image"] == 2
+    (label,) = state["labels"]
+    assert (label["name"], label["uses"], label["interactions"]) == ("thing", "references", 0)
+    session = f"/api/sessions/{state['session']}"
+    found = unpack(desk.get(f"{session}/masks")["masks"]["thing"])
+    assert dice(found, scene(1, shift=4)[1]["left kidney"]) > 0.8
+    image = desk.get("/api/images/2")
+    assert image["is_presegmented"] and 0 < image["uncertainty"] < 1
+    desk.post(f"{session}/accept")
+    desk.post(f"{session}/skip", {"reason": "again"}, 204)
+    assert desk.get("/api/images/2")["reason"] == "again"
+    desk.get(session, 410)
+    session = desk.open(PICTURES)
+    # The last one of the list goes on at the beginning, past what is finished.
+    desk.post(f"{session}/skip", {}, 204)
+    assert desk.get(f"/api/images/next?after={VOLUME}")["image"]["id"] == 3
+    for image in (3, VOLUME):
+        desk.post(f"{desk.open(image)}/skip", {}, 204)
+    assert desk.get("/api/images/next")["image"] is None
+    last = desk.open(1)
+    assert desk.post(f"{last}/next") == {"session": None}
+
+
+def test_the_next_image_is_made_ready_while_one_works(live: Live) -> None:
+    desk = Desk(live.client)
+    desk.post("/api/labels", {"name": "liver"}, 201)
+    session = desk.open(1)
+    _wait(lambda: live.project.images.get(2).is_presegmented)
+    calls: list[int] = []
+    real = live.bench.desk.model.segmenter.encode
+    live.bench.desk.model.segmenter.encode = lambda image: (  # type: ignore[method-assign]
+        calls.append(1) or real(image)
+    )
+    state = desk.post(f"{session}/next", status=201)
+    assert [one["name"] for one in state["labels"]] == ["liver"]
+    _wait(lambda: live.project.images.get(3).is_presegmented)
+    settings = desk.ask("PATCH", "/api/settings", json={"presegment_next": False})
+    assert settings["presegment_next"] is False
+    calls.clear()
+    desk.post(f"/api/sessions/{state['session']}/next", status=201)
+    # Prepared before the setting was changed: nothing is left to encode.
+    assert calls == []
+    time.sleep(0.1)
+    assert not live.project.images.get(4).is_presegmented
+
+
+def test_a_broken_image_says_why_and_is_passed_over(live: Live) -> None:
+    (live.project.root / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    desk = Desk(live.client)
+    refused = desk.post("/api/sessions", {"image": 2}, 422)["error"]
+    assert refused["code"] == "bad_image"
+    shown = desk.get("/api/images?state=broken")["images"]
+    assert [one["id"] for one in shown] == [2]
+    assert shown[0]["reason"] == refused["message"]
+    assert str(live.project.root) not in refused["message"]
+    assert desk.get("/api/sessions")["sessions"] == []
+    (live.project.root / "2.png").write_bytes(b"gone bad while one works")
+    assert desk.post(f"{desk.open(1)}/next", status=201)["image"] == 4
+
+
+def test_the_least_certain_image_comes_first_if_wanted(live: Live) -> None:
+    desk = Desk(live.client)
+    for image, doubt in ((1, 0.2), (3, 0.9), (4, 0.5)):
+        live.project.images.note_presegmentation(image, doubt)
+    assert [one["id"] for one in desk.get("/api/suggestions")["images"]] == [3, 4, 1]
+    assert [one["id"] for one in desk.get("/api/suggestions?limit=1")["images"]] == [3]
+    desk.ask("PATCH", "/api/settings", json={"order": "uncertain", "presegment_next": False})
+    assert desk.get("/api/images/next?after=1")["image"]["id"] == 3
+    assert desk.get("/api/images/next?after=1&order=list")["image"]["id"] == 2
+    assert desk.post(f"{desk.open(1)}/next", status=201)["image"] == 3
+
+
+def test_references_are_switched_for_a_session(live: Live) -> None:
+    desk = Desk(live.client)
+    for number, place in ((1, (65, 75)), (2, (65, 79))):
+        session = desk.open(number)
+        desk.click(session, *place)
+        desk.post(f"{session}/accept")
+        desk.ask("DELETE", session, 204)
+    session = desk.open(3)
+    first, second = (one["id"] for one in desk.get("/api/references")["references"])
+    use = {"label": "thing", "use": "references"}
+    answer = desk.post(f"{session}/knowledge", {**use, "references": [first]})
+    assert answer["state"]["labels"][0]["uses"] == "references"
+    assert dice(unpack(answer["masks"]["thing"]), scene(2, shift=8)[1]["left kidney"]) > 0.8
+    desk.get(f"{session}/disagreement.png?label=thing", 422)
+    desk.post(f"{session}/knowledge", use)
+    map_ = desk.get(f"{session}/disagreement.png?label=thing")
+    assert map_.content.startswith(b"\x89PNG")
+    desk.post(f"{session}/knowledge", {"label": "thing", "use": "nothing"})
+    other = {"label": "nobody", "use": "references"}
+    assert desk.post(f"{session}/knowledge", other, 409)["error"]["code"] == "conflict"
+    desk.post(f"{session}/knowledge", {**other, "references": [second]}, 409)
+    desk.post(f"{session}/knowledge", {**use, "references": [99]}, 404)
+
+
+def test_many_people_click_at_once_and_nothing_mixes(live: Live) -> None:
+    seen: dict[int, list[dict[str, object]]] = {}
+
+    def work(image: int) -> None:
+        desk = Desk(live.client, f"person {image}")
+        session = desk.open(image)
+        seen[image] = [
+            desk.click(session, row, 75, "thing", is_positive=row % 2 == 1)["masks"]["thing"]
+            for row in range(55, 65)
+        ]
+        desk.ask("DELETE", session, 204)
+
+    threads = [threading.Thread(target=work, args=(image,)) for image in range(1, PICTURES + 1)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    desk = Desk(live.client)
+    for image in range(1, PICTURES + 1):
+        session = desk.open(image)
+        assert desk.get(f"{session}/masks")["masks"]["thing"] == seen[image][-1]
+        for expected in reversed(seen[image][:-1]):
+            assert desk.post(f"{session}/undo")["masks"]["thing"] == expected
+
+
+def test_a_full_server_says_so(serve: Serve) -> None:
+    desk = Desk(serve(max_sessions=1).client)
+    session = desk.open(1)
+    refused = desk.post("/api/sessions", {"image": 2}, 503)["error"]
+    assert refused["code"] == "full"
+    desk.ask("DELETE", session, 204)
+    desk.open(2)
+
+
+def test_a_log_that_cannot_be_saved_is_said_and_tried_again(live: Live) -> None:
+    desk = Desk(live.client)
+    session = desk.open(1)
+    desk.click(session, 65, 75)
+    folder = live.project.home / "work"
+    _wait(lambda: live.project.works.of(1) is not None)
+    folder.rename(folder.with_name("elsewhere"))
+    answer = desk.post(f"{session}/accept")
+    assert "not saved yet" in answer["state"]["notice"]
+    folder.with_name("elsewhere").rename(folder)
+    _wait(lambda: len(read_work(live.project.works.target(1)).log) == 2)
