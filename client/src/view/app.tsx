@@ -91,7 +91,7 @@ function LostBanner({ state }: { readonly state: State }) {
   const when = state.lost === 0 ? "Trying now …" : `Trying again in ${state.lost} s.`;
   return (
     <div class="banner" role="alert">
-      <b>The server does not answer.</b> Nothing accepted is lost; what you do is kept and sent when
+      <b>The server does not answer.</b> Nothing accepted is lost; clicks and strokes are sent when
       it is back. If it ended, start <code>medprism annotate</code> again. <span>{when}</span>
     </div>
   );

@@ -9,7 +9,6 @@ import { Icon } from "./icon";
 interface Option {
   readonly name: string;
   readonly note: string;
-  readonly isNew: boolean;
 }
 
 const SHOWN = 8;
@@ -41,6 +40,9 @@ export function ClassPicker({ bench, state }: Props) {
     setText("");
     setOpen(false);
     setAt(0);
+    // Keys mean tools again.
+    if (state.opened === null) document.getElementById("label-search")?.blur();
+    else bench.canvas?.focus();
     bench.do(() => bench.labelling.make(option.name));
   };
   const onKeyDown = (event: KeyboardEvent) => {
@@ -70,7 +72,7 @@ export function ClassPicker({ bench, state }: Props) {
           aria-controls="label-options"
           aria-activedescendant={isOpen && options.length > 0 ? `label-option-${at}` : undefined}
           aria-label="Add a label"
-          placeholder="Add a label: liver, my lesion, …"
+          placeholder="Add a label"
           value={text}
           onFocus={() => setOpen(true)}
           onBlur={() => setOpen(false)}
@@ -108,11 +110,14 @@ function optionsOf(text: string, classes: readonly KnownClass[], state: State): 
   const taken = new Set(state.labels.map(({ name }) => name));
   const known = classes
     .filter(({ name }) => !taken.has(name))
-    .slice(0, SHOWN)
-    .map(({ name }) => ({ name, note: "the model knows it", isNew: false }));
-  const isExact = classes.some(({ name }) => name.toLowerCase() === text.toLowerCase());
-  if (text === "" || isExact || taken.has(text)) return known;
-  const fresh = { name: text, note: "new structure", isNew: true };
-  // What was typed comes first unless the model offers something close.
-  return known.length > 0 ? [...known, fresh] : [fresh];
+    .map(({ name, synonyms }) => ({ name, note: "known", synonyms }));
+  const wanted = text.toLowerCase();
+  const begins = (name: string) => name.toLowerCase().startsWith(wanted);
+  const near = known.filter(({ name, synonyms }) => begins(name) || synonyms.some(begins));
+  const far = known.filter((option) => !near.includes(option));
+  const isExact = classes.some(({ name }) => name.toLowerCase() === wanted);
+  const isNew = text !== "" && !isExact && !taken.has(text);
+  // Enter takes the first: what begins as it was typed, else a new label, and only then the rest.
+  const fresh = isNew ? [{ name: text, note: "new" }] : [];
+  return [...near.slice(0, SHOWN), ...fresh, ...far.slice(0, SHOWN)];
 }

@@ -15,10 +15,13 @@ export function Dialog({ title, onClose, children, isWide }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     dialog.current?.showModal();
+    // Else the button that closes would have the focus, and show its tip.
+    dialog.current?.focus();
   }, []);
   return (
     <dialog
       ref={dialog}
+      tabIndex={-1}
       class={isWide === true ? "dialog is-wide" : "dialog"}
       aria-labelledby="dialog-title"
       onClose={onClose}

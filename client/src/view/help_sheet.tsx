@@ -8,13 +8,13 @@ import { Dialog } from "./dialog";
 const GROUPS: readonly Hotkey["group"][] = ["Tools", "Work", "Labels", "View"];
 
 const POINTER: readonly (readonly [string, string])[] = [
-  ["Right click", "The opposite of adding"],
-  ["Wheel", "Next slice; zoom on a picture"],
-  ["Ctrl + wheel, two fingers", "Zoom"],
-  ["Space + drag", "Move the image"],
-  ["1 to 9", "Choose a label"],
-  ["Arrow keys", "Crosshair on the image; Shift: ten pixels"],
-  ["Enter", "Click at the crosshair; Shift: the opposite"],
+  ["Right click", "Take away"],
+  ["Wheel", "Slices; zoom on a picture"],
+  ["Ctrl+Wheel", "Zoom, as two fingers do"],
+  ["Space+Drag", "Move the image"],
+  ["1 … 9", "Choose a label"],
+  ["Arrows", "Crosshair; Shift: ten pixels"],
+  ["Enter", "Click there; Shift: take away"],
 ];
 
 export function HelpSheet({ bench }: { readonly bench: Workbench }) {

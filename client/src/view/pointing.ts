@@ -102,7 +102,7 @@ export class Pointing {
     const { tool } = this.bench.desk.state;
     if (isPromptTool(tool) && this.mayDraw(place)) {
       this.surface.gesture = { ...drawnWith(tool, isPositive), places: [place] };
-      this.surface.draw();
+      this.surface.drawMarks();
     }
   }
 
@@ -110,7 +110,7 @@ export class Pointing {
     const { surface } = this;
     if (surface.gesture === null) return;
     surface.gesture = extend(surface.gesture, place);
-    surface.draw();
+    surface.drawMarks();
   }
 
   private end(): void {
@@ -127,7 +127,7 @@ export class Pointing {
   private cancel(): void {
     this.surface.gesture = null;
     this.drag = null;
-    this.surface.draw();
+    this.surface.drawMarks();
   }
 
   /** A gesture needs a label, the right to change the image, and (a click) a pixel under it. */
@@ -266,12 +266,12 @@ export class Pointing {
 
   private leaveKeyboard(): void {
     this.surface.crosshair = null;
-    this.surface.draw();
+    this.surface.drawMarks();
   }
 
   private hover(at: Point | null): void {
     this.surface.hover = at;
-    this.surface.draw();
+    this.surface.drawMarks();
   }
 
   private pointOf(event: { clientX: number; clientY: number }): Point {

@@ -88,6 +88,9 @@ function Caption({ bench, opened, state }: Props & { readonly opened: Opened }) 
       </span>
       <span class="caption-facts">{parts.filter(Boolean).join(" · ")}</span>
       {status === "accepted" ? <span class="chip chip-good">Accepted</span> : null}
+      <span class={`chip working ${opened.isBusy ? "is-busy" : ""}`} aria-hidden="true">
+        Working …
+      </span>
       {hidden === null ? null : (
         <button type="button" class="chip" onClick={() => bench.run("visibility")}>
           {hidden}

@@ -33,6 +33,7 @@ export class Surface implements CanvasCommands {
   private ratio = 1;
   private isFitted = true;
   private frame = 0;
+  private isBaseOld = true;
   private shown: Opened | null = null;
   private slice: Slice | null = null;
   private sliceKey = "";
@@ -98,6 +99,12 @@ export class Surface implements CanvasCommands {
 
   /** Draw with the next frame. */
   draw(): void {
+    this.isBaseOld = true;
+    this.drawMarks();
+  }
+
+  /** Draw what follows the pointer, and leave the image with its masks as it is. */
+  drawMarks(): void {
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => this.paint());
   }
@@ -116,6 +123,7 @@ export class Surface implements CanvasCommands {
     if (this.isFitted || image === null) this.fit();
     else this.moveTo(centre);
     // A canvas that changed its size is empty: without this it would flicker.
+    this.isBaseOld = true;
     this.paint();
   }
 
@@ -209,9 +217,11 @@ export class Surface implements CanvasCommands {
     const marks = this.marks.getContext("2d");
     if (base === null || marks === null) return;
     const { shown } = this;
-    const layers = shown === null ? [] : this.layers(shown);
-    const scene = { picture: this.picture(), map: this.map, masks: layers };
-    paintBase(base, this.view, this.ratio, scene);
+    if (this.isBaseOld) {
+      const masks = shown === null ? [] : this.layers(shown);
+      paintBase(base, this.view, this.ratio, { picture: this.picture(), map: this.map, masks });
+      this.isBaseOld = false;
+    }
     const { state } = this.bench.desk;
     const steps = shown === null || state.masksHidden ? [] : marksOn(shown.history, shown.slice);
     const isBrush = hasRadius(state.tool) && this.hover !== null;

@@ -25,7 +25,8 @@ function Window({ bench, opened }: { readonly bench: Workbench; readonly opened:
   const { span, image } = opened;
   const { low, high, minimum, maximum, presets } = image.window;
   const range = maximum - minimum;
-  const all = [{ name: "Default", low, high }, ...presets];
+  const whole = { name: "Full range", low: minimum, high: maximum };
+  const all = [{ name: "Default", low, high }, ...presets, whole];
   const at = all.findIndex((preset) => preset.low === span.low && preset.high === span.high);
   return (
     <div class="field">

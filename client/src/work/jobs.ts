@@ -68,6 +68,10 @@ export class JobWork {
     stream.addEventListener("progress", (event: MessageEvent<string>) => {
       this.desk.store.dispatch({ type: "job", job: JSON.parse(event.data) as Job });
     });
+    // A lost server is tried again by the browser itself; a refusal ends it.
+    stream.addEventListener("error", () => {
+      if (stream.readyState === EventSource.CLOSED) this.streams.delete(job.id);
+    });
     stream.addEventListener("end", () => {
       stream.close();
       this.streams.delete(job.id);

@@ -58,7 +58,7 @@ export class OpeningWork {
         desk.note("info", "There is no mask yet: click on a structure, or mark it as not there.");
         return false;
       }
-      const { state } = await desk.routes.accept(session.session, { absent: opened.absent });
+      const { state } = await this.save(session, opened);
       desk.store.dispatch({ type: "session", state });
       desk.store.dispatch({ type: "opened-changed", change: { absent: [] } });
       return true;
@@ -69,7 +69,26 @@ export class OpeningWork {
     const labels = await desk.routes.labels();
     desk.store.dispatch({ type: "labels", labels });
     if (image !== undefined) await this.gallery.touch(image);
+    const { active } = desk.state;
+    if (active !== null) {
+      const references = await desk.routes.references(active);
+      desk.store.dispatch({ type: "references", label: active, references });
+    }
     if (goOn) await this.next();
+  }
+
+  private async save(
+    session: SessionState,
+    opened: Opened,
+  ): Promise<{ readonly state: SessionState }> {
+    try {
+      return await this.desk.routes.accept(session.session, { absent: opened.absent });
+    } catch (error) {
+      if (error instanceof Lost) {
+        this.desk.note("bad", "Not accepted yet: accept again when the server is back.");
+      }
+      throw error;
+    }
   }
 
   async skip(): Promise<void> {
@@ -166,7 +185,9 @@ export class OpeningWork {
         kept !== null && !takeOver
           ? await this.rejoin(kept, image.id)
           : await desk.routes.open(image.id, takeOver);
-      await this.arrive(image, state);
+      if (desk.opened?.image.id === image.id) await this.arrive(image, state);
+      // The person is at another image by now: nobody should wait for this one.
+      else await desk.routes.close(state.session);
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== "image_in_use") throw error;
       const occupied: Occupied = { author: error.lease?.author ?? "", message: error.message };

@@ -130,6 +130,7 @@ export class PromptingWork {
       // Somebody turned the wheel meanwhile.
       if (answer.slice !== this.desk.opened?.slice) await this.fetchMasks();
       await this.learnLabels(answer.state);
+      await this.tellGallery(answer.state.image);
     });
   }
 
@@ -184,6 +185,14 @@ export class PromptingWork {
     if (state.labels.every(({ name }) => known.has(name))) return;
     const labels = await this.desk.routes.labels();
     this.desk.store.dispatch({ type: "labels", labels });
+  }
+
+  /** The first change makes an image one that was started. */
+  private async tellGallery(image: number): Promise<void> {
+    const entry = this.desk.state.gallery.entries.find(({ id }) => id === image);
+    if (entry?.state !== "new") return;
+    const changed = await this.desk.routes.image(image);
+    this.desk.store.dispatch({ type: "image-changed", image: changed });
   }
 
   private tell(label: string): void {

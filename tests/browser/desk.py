@@ -1,0 +1,102 @@
+"""What a person does and sees on the page."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+Pixel: TypeAlias = tuple[int, int]
+
+# Where the canvas shows a pixel of the image when it is fitted, in CSS pixels of the canvas.
+_POINT = """([height, width, row, col]) => {
+  const box = document.getElementById("canvas").getBoundingClientRect();
+  const scale = Math.min((box.width - 32) / width, (box.height - 32) / height);
+  return {
+    x: (box.width - width * scale) / 2 + (col + 0.5) * scale,
+    y: (box.height - height * scale) / 2 + (row + 0.5) * scale,
+  };
+}"""
+_COLOUR = """({x, y}) => {
+  const base = document.querySelector("canvas.layer");
+  const ratio = window.devicePixelRatio;
+  const context = base.getContext("2d");
+  return [...context.getImageData(x * ratio, y * ratio, 1, 1).data].slice(0, 3);
+}"""
+
+
+class Desk:
+    """A page with an image of a known size on it."""
+
+    def __init__(self, page: Any, shape: Pixel) -> None:  # noqa: ANN401
+        self.page = page
+        self.shape = shape
+
+    def open(self, name: str) -> None:
+        """Open an image from the list and wait until it can be worked on."""
+        self.page.get_by_role("list", name="Images").get_by_role("button", name=name).click()
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until the shown image can be worked on and nothing is on its way."""
+        self.page.locator(".hint").filter(has_not_text="Getting ready").wait_for()
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until no answer is awaited, and for two frames more."""
+        self.page.wait_for_selector(".busy:not(.is-busy)", state="attached")
+        frames = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+        self.page.evaluate(frames)
+        self.page.evaluate(frames)
+
+    def label(self, name: str) -> None:
+        """Make a label, or choose the class that is offered."""
+        self.page.get_by_role("combobox", name="Add a label").fill(name)
+        self.page.get_by_role("option", name=name).first.click()
+        self.page.get_by_role("button", name=name).first.wait_for()
+        self.settled()
+
+    def point(self, at: Pixel) -> dict[str, float]:
+        """Return where a pixel lies on the canvas."""
+        found: dict[str, float] = self.page.evaluate(_POINT, [*self.shape, *at])
+        return found
+
+    def click(self, at: Pixel, button: str = "left") -> None:
+        """Click on a pixel of the image and wait for the answer."""
+        with self.page.expect_response("**/prompts"):
+            self.page.locator("#canvas").click(position=self.point(at), button=button)
+        self.settled()
+
+    def drag(self, start: Pixel, *way: Pixel) -> None:
+        """Draw through pixels of the image and wait for the answer."""
+        box = self.page.locator("#canvas").bounding_box()
+        mouse = self.page.mouse
+        first, *others = [self.point(at) for at in (start, *way)]
+        mouse.move(box["x"] + first["x"], box["y"] + first["y"])
+        mouse.down()
+        for to in others:
+            mouse.move(box["x"] + to["x"], box["y"] + to["y"], steps=6)
+        with self.page.expect_response("**/prompts"):
+            mouse.up()
+        self.settled()
+
+    def key(self, key: str, waits_for: str | None = None) -> None:
+        """Press a key; wait for the answer of a route if one is named."""
+        if waits_for is None:
+            self.page.keyboard.press(key)
+        else:
+            with self.page.expect_response(waits_for):
+                self.page.keyboard.press(key)
+        self.settled()
+
+    def colour(self, at: Pixel) -> tuple[int, ...]:
+        """Return the colour of the image with its masks at a pixel."""
+        found: list[int] = self.page.evaluate(_COLOUR, self.point(at))
+        return tuple(found)
+
+    def is_grey(self, at: Pixel) -> bool:
+        """Return whether no mask covers a pixel: the phantoms have no colour."""
+        red, green, blue = self.colour(at)
+        return red == green == blue
+
+    def note(self, text: str) -> None:
+        """Wait for a message."""
+        self.page.locator(".note").filter(has_text=text).first.wait_for()
