@@ -10,9 +10,15 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
-from medprism.core.errors import ImageReadError, WriteError
+from medprism.core.errors import (
+    FormatVersionError,
+    GeometryError,
+    ImageReadError,
+    WriteError,
+)
 from medprism.io.memory_budget import check_unpacked
 
 _log = logging.getLogger(__name__)
@@ -68,6 +74,21 @@ def decoding(kind: str, *failures: type[Exception], is_private: bool = False) ->
             ) from error
     for warning in () if is_private else caught:
         _log.info("%s: %s", kind, warning.message)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the path before the reason that a reader gives.
+
+    Raises:
+        ImageReadError: as what it wraps; GeometryError and FormatVersionError likewise.
+    """
+    try:
+        yield
+    except (ImageReadError, GeometryError, FormatVersionError) as error:
+        # What a header says may be quoted in the reason, line breaks and all.
+        reason = "".join(c if c.isprintable() else " " for c in str(error))
+        raise type(error)(f"{path}: {' '.join(reason.split())}") from error
 
 
 @contextmanager

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from medprism.core.errors import FormatVersionError, GeometryError, ImageReadError
+from medprism.core.errors import GeometryError, ImageReadError
 from medprism.core.geometry import TOLERANCE_VOXELS, Geometry
 from medprism.core.image import Image
 from medprism.io.coco_reader import read_coco
 from medprism.io.dicom import holds_dicom, read_dicom, read_dicom_folder
 from medprism.io.dicom_mask import as_numbers, read_dicom_mask
+from medprism.io.foreign import naming
 from medprism.io.itk_volume import read_itk, read_itk_mask
 from medprism.io.mask_file import MaskFile
 from medprism.io.nifti import read_nifti, read_nifti_mask
@@ -113,7 +113,7 @@ def read_image(path: Path | str, part: str | None = None) -> Image:
         GeometryError: the header's affine does not span three dimensions.
     """
     path = Path(path)
-    with _named(path):
+    with naming(path):
         return FORMATS[_format_of(path)].read(path, part).replace(source=path, part=part)
 
 
@@ -137,7 +137,7 @@ def read_mask(
             cannot be.
     """
     path = Path(path)
-    with _named(path):
+    with naming(path):
         found = _read_mask_file(path, like, part, resample=resample)
     if like is None:
         return found
@@ -146,7 +146,7 @@ def read_mask(
     if here.shape != there.shape or (both_know and not here.matches(there)):
         if not resample:
             raise GeometryError(_two_grids(path, here, like))
-        with _named(path):
+        with naming(path):
             found = resample_mask(found, there)
     array = like.from_stack(found.array.reshape(there.shape))
     covered = {
@@ -193,14 +193,3 @@ def _format_of(path: Path) -> str:
         return recognise(path)
     is_stack = list_pictures(path) and not holds_dicom(path)
     return "picture folder" if is_stack else "dicom folder"
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Put the path before the reason that a reader gives."""
-    try:
-        yield
-    except (ImageReadError, GeometryError, FormatVersionError) as error:
-        # What a header says may be quoted in the reason, line breaks and all.
-        reason = "".join(c if c.isprintable() else " " for c in str(error))
-        raise type(error)(f"{path}: {' '.join(reason.split())}") from error

@@ -26,6 +26,7 @@ from medprism.io.bounded_file import BoundedFile
 from medprism.io.foreign import check_promise, decoding
 from medprism.io.mask_file import MaskFile, to_label_numbers, unpack_colours, unpack_names
 from medprism.io.raster import orient
+from medprism.io.slide_level import refuse_large_slide
 
 # tifffile logs every damaged tag; without a handler Python would print that on stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -53,7 +54,8 @@ def read_tiff(path: Path) -> Image:
     """Read a picture or a volume; grey and RGB, 1 to 64 bit, alpha dropped, white-is-zero turned.
 
     Raises:
-        ImageReadError: damaged, channels or time points beside the pages, or CMYK and the like.
+        ImageReadError: damaged, channels or time points beside the pages, CMYK and the like, or a
+            whole slide that is too large for one picture.
     """
     with (
         decoding("TIFF", Pillow.DecompressionBombError, cv2.error),
@@ -61,6 +63,7 @@ def read_tiff(path: Path) -> Image:
         tifffile.TiffFile(stream) as file,
     ):
         page = _first_page(file)
+        refuse_large_slide(file)
         stack = _decode(file, path)
         stack = _as_shown(stack, page)
     return _upright(stack, page)
@@ -91,7 +94,7 @@ def read_tiff_mask(path: Path) -> MaskFile:
 
 
 def _first_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
-    _check_chain(file)
+    check_chain(file)
     page = file.pages.first
     if page.photometric not in (*_GREY, *_COLOUR, tifffile.PHOTOMETRIC.PALETTE):
         name = getattr(page.photometric, "name", page.photometric)
@@ -99,8 +102,12 @@ def _first_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     return page
 
 
-def _check_chain(file: tifffile.TiffFile) -> None:
-    """Refuse a file whose chain of pages is cut; tifffile would give the pages before the cut."""
+def check_chain(file: tifffile.TiffFile) -> None:
+    """Refuse a file whose chain of pages is cut; tifffile would give the pages before the cut.
+
+    Raises:
+        ImageReadError: a link leads behind the end of the file, or back to an earlier page.
+    """
     is_big = file.tiff.version == 43
     count_format, link_format, entry = ("Q", "Q", 20) if is_big else ("H", "I", 12)
     handle, seen = file.filehandle, set[int]()
