@@ -16,9 +16,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Mask file; a folder for a folder.")
     ] = None,
-    to: Annotated[
-        str | None, typer.Option(help="PACS that gets the mask: dicomweb://HOST/")
-    ] = None,
+    to: Annotated[str | None, typer.Option(help="PACS for the mask: dicomweb://HOST/")] = None,
     classes: Annotated[str, typer.Option(help="Classes the model knows: polyp,liver.")] = "",
     references: Annotated[
         Path | None, typer.Option(help="Folder of finished examples (images/ and masks/).")
@@ -46,9 +44,9 @@ def predict(
     mask_format: Annotated[
         str | None, typer.Option("--format", help="Format of the mask, if not by its suffix.")
     ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="Which series of a DICOM folder: its uid or number.")
-    ] = None,
+    series: Annotated[str | None, typer.Option(help="Series of a DICOM folder.")] = None,
+    level: Annotated[int | None, typer.Option(help="Level of a whole slide (from 0).")] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of its tiles (1024), in pixels.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
@@ -73,6 +71,8 @@ def predict(
         overlay=overlay,
         format=mask_format,
         series=series,
+        level=level,
+        tile=tile,
         threads=threads,
     )
     raise typer.Exit(carry_out(wish, as_json=as_json))

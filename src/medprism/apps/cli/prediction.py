@@ -13,6 +13,7 @@ from medprism.apps.cli.click_argument import parse_box, parse_click, parse_click
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.pacs import PacsWish, read_wish, segment_with_pacs
 from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.cli.slides import read_tiling, segment_level, show_slide
 from medprism.apps.reference_folder import open_references
 from medprism.core.errors import MedprismError, WriteError
 from medprism.engines.loading import load
@@ -21,6 +22,7 @@ from medprism.inference.knowledge import Knowledge
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import write_statistics
+from medprism.io.dicomweb import is_pacs
 from medprism.io.writer import MASK_SUFFIXES, suffix_of
 
 
@@ -45,11 +47,14 @@ class Wish:
     overlay: Path | None
     format: str | None
     series: str | None
+    level: int | None
+    tile: int | None
     threads: int | None
 
 
 def carry_out(wish: Wish, *, as_json: bool) -> int:
     """Segment and print what was found; return 2 if a file of a folder was left out."""
+    tiling = read_tiling(wish.level, wish.tile, wish.out, _whole_image_options(wish))
     pacs = read_wish(wish.image, wish.to, wish.series)
     knowledge = _knowledge(wish)
     _check_statistics(wish.statistics)
@@ -58,6 +63,12 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
             "nothing says where the mask goes; give -o FILE, or --to with the address of a PACS"
         )
     session = Session(load(wish.model, threads=wish.threads))
+    if tiling is not None and wish.level is not None and wish.out is not None:
+        found = segment_level(
+            session, Path(wish.image), wish.level, knowledge, wish.out, tiling, _priority(wish)
+        )
+        typer.echo(show_slide(found, as_json=as_json))
+        return 0
     report = _segment(session, wish, knowledge, pacs)
     if wish.statistics is not None:
         rows = [row for one in report.segmented for row in one.labels]
@@ -139,6 +150,18 @@ def _folder(
             priority=_priority(wish),
             format=wish.format,
         )
+
+
+def _whole_image_options(wish: Wish) -> dict[str, object]:
+    """Return the options that a level of a slide cannot have; None is one that was not given."""
+    return {
+        "a PACS": wish.image if is_pacs(wish.image) else wish.to,
+        "--statistics": wish.statistics,
+        "--probability": wish.probability,
+        "--overlay": wish.overlay,
+        "--series": wish.series,
+        "--format": None if wish.format == "tiff" else wish.format,
+    }
 
 
 def _priority(wish: Wish) -> tuple[str, ...]:
