@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 import uvicorn
 
 from medprism.apps.workbench.app import create_app
+from medprism.apps.workbench.serve import listen
 from medprism.apps.workbench.settings import WorkbenchSettings
 from medprism.apps.workbench.workbench import Workbench
 from medprism.core.labels import decode_runs
@@ -47,6 +47,8 @@ class Desk:
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
         if status == 204:
             return None
+        if method == "HEAD":
+            return answer
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         return answer.json() if is_json else answer
 
@@ -97,7 +99,7 @@ class Live:
     def __init__(self, images: Path, model: LoadedModel, settings: WorkbenchSettings) -> None:
         self.project = Project(images, lease_seconds=settings.lease_seconds)
         self.project.scan()
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = listen(replace(settings, port=0))
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.bench = Workbench(self.project, model, settings)
         self.app = create_app(self.bench)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image as Pillow
 
 from medprism.metrics.dice import dice
@@ -42,27 +42,26 @@ def test_undo_and_redo_walk_through_everything(desk: Desk) -> None:
     assert answer["state"]["revision"] > 6
 
 
-@pytest.mark.parametrize(
-    ("prompt", "inside", "outside"),
-    [
-        ({"kind": "box", "top": 10, "left": 4, "bottom": 50, "right": 56}, (30, 30), (70, 70)),
-        ({"kind": "scribble", "points": [[28, 20], [32, 40]], "radius": 1}, (30, 30), (70, 70)),
-        (
-            {"kind": "lasso", "points": [[12, 5], [12, 55], [48, 55], [48, 5]]},
-            (30, 30),
-            (70, 70),
-        ),
-        ({"kind": "brush", "points": [[5, 6], [5, 20]], "radius": 2}, (5, 12), (12, 12)),
-        ({"kind": "brush", "points": [[80, 100]], "radius": 4}, (80, 103), (80, 106)),
-    ],
-)
-def test_everything_that_can_be_drawn(
-    desk: Desk, prompt: dict[str, object], inside: tuple[int, int], outside: tuple[int, int]
-) -> None:
+DRAWN: list[tuple[dict[str, Any], tuple[int, int], tuple[int, int]]] = [
+    ({"kind": "box", "top": 10, "left": 4, "bottom": 50, "right": 56}, (30, 30), (70, 70)),
+    ({"kind": "scribble", "points": [[28, 20], [32, 40]], "radius": 1}, (30, 30), (70, 70)),
+    (
+        {"kind": "lasso", "points": [[12, 5], [12, 55], [48, 55], [48, 5]]},
+        (30, 30),
+        (70, 70),
+    ),
+    ({"kind": "brush", "points": [[5, 6], [5, 20]], "radius": 2}, (5, 12), (12, 12)),
+    ({"kind": "brush", "points": [[80, 100]], "radius": 4}, (80, 103), (80, 106)),
+]
+
+
+def test_everything_that_can_be_drawn(desk: Desk) -> None:
     session = desk.open(1)
-    answer = desk.post(f"{session}/prompts", {"label": "thing", **prompt})
-    mask = unpack(answer["masks"]["thing"])
-    assert mask[inside] and not mask[outside]
+    for prompt, inside, outside in DRAWN:
+        answer = desk.post(f"{session}/prompts", {"label": "thing", **prompt})
+        mask = unpack(answer["masks"]["thing"])
+        assert mask[inside] and not mask[outside], prompt
+        desk.post(f"{session}/reset")
 
 
 def test_brush_and_eraser_edit_the_mask_and_clicks_go_on_from_it(desk: Desk) -> None:
@@ -94,36 +93,32 @@ def test_a_mask_can_be_given_as_runs(desk: Desk) -> None:
     desk.post(f"{session}/prompts", {"kind": "mask", "label": "bad", "mask": short}, 422)
 
 
-@pytest.mark.parametrize(
-    ("prompt", "code"),
-    [
-        ({"kind": "point", "row": SHAPE[0], "col": 3}, "bad_prompt"),
-        ({"kind": "point", "row": -1, "col": 3}, "bad_prompt"),
-        ({"kind": "point", "row": 3, "col": 3, "slice": 1}, "bad_prompt"),
-        ({"kind": "point", "col": 3}, "bad_prompt"),
-        ({"kind": "point", "world": [1, 2, 3]}, "bad_prompt"),
-        ({"kind": "point", "row": 1e300, "col": 3}, "bad_value"),
-        ({"kind": "box", "top": 10, "left": 4, "bottom": 5, "right": 56}, "bad_prompt"),
-        ({"kind": "box", "top": 10, "left": 4, "bottom": 500, "right": 56}, "bad_prompt"),
-        ({"kind": "scribble", "points": [[-40, -50]], "radius": 3}, "bad_prompt"),
-        ({"kind": "scribble", "points": []}, "bad_value"),
-        ({"kind": "scribble"}, "bad_value"),
-        ({"kind": "lasso", "mask": {"shape": [4, 6], "runs": [24]}}, "bad_label"),
-        ({"kind": "brush", "points": [[5, 5]], "radius": -1}, "bad_value"),
-        ({"kind": "whisper", "row": 1, "col": 1}, "bad_value"),
-        ({"kind": "point", "row": 1, "col": 1, "colour": "red"}, "bad_value"),
-    ],
-)
-def test_prompts_out_of_range_are_422_and_change_nothing(
-    desk: Desk, prompt: dict[str, object], code: str
-) -> None:
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "point", "row": SHAPE[0], "col": 3}, "bad_prompt"),
+    ({"kind": "point", "row": -1, "col": 3}, "bad_prompt"),
+    ({"kind": "point", "row": 3, "col": 3, "slice": 1}, "bad_prompt"),
+    ({"kind": "point", "col": 3}, "bad_prompt"),
+    ({"kind": "point", "world": [1, 2, 3]}, "bad_prompt"),
+    ({"kind": "point", "row": 1e300, "col": 3}, "bad_value"),
+    ({"kind": "box", "top": 10, "left": 4, "bottom": 5, "right": 56}, "bad_prompt"),
+    ({"kind": "box", "top": 10, "left": 4, "bottom": 500, "right": 56}, "bad_prompt"),
+    ({"kind": "scribble", "points": [[-40, -50]], "radius": 3}, "bad_prompt"),
+    ({"kind": "scribble", "points": []}, "bad_value"),
+    ({"kind": "scribble"}, "bad_value"),
+    ({"kind": "lasso", "mask": {"shape": [4, 6], "runs": [24]}}, "bad_label"),
+    ({"kind": "brush", "points": [[5, 5]], "radius": -1}, "bad_value"),
+    ({"kind": "whisper", "row": 1, "col": 1}, "bad_value"),
+    ({"kind": "point", "row": 1, "col": 1, "colour": "red"}, "bad_value"),
+]
+
+
+def test_prompts_out_of_range_are_422_and_change_nothing(desk: Desk) -> None:
     session = desk.open(1)
     before = desk.click(session, 65, 75)
-    refused = desk.post(f"{session}/prompts", {"label": "thing", **prompt}, 422)
-    assert refused["error"]["code"] == code
-    assert refused["error"]["message"]
-    after = desk.get(session)
-    assert after["revision"] == before["state"]["revision"]
+    for prompt, code in REFUSED:
+        refused = desk.post(f"{session}/prompts", {"label": "thing", **prompt}, 422)["error"]
+        assert refused["code"] == code and refused["message"], prompt
+        assert desk.get(session)["revision"] == before["state"]["revision"]
     assert desk.get(f"{session}/masks")["masks"] == before["masks"]
 
 

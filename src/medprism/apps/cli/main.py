@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from medprism.apps.cli import data, evaluate, models, predict, train
+from medprism.apps.cli import annotate, data, evaluate, models, predict, train
 from medprism.apps.cli.failure import report
 
 _log = logging.getLogger("medprism")
@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(name="predict")(predict.predict)
+app.command(name="annotate")(annotate.annotate)
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.add_typer(data.app, name="data")

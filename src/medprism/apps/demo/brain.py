@@ -16,11 +16,11 @@ from medprism.metrics.dice import dice
 from medprism.prompts.clicks import next_click
 
 # A person stops when the mask is good enough.
-CLICKS: Final = 10
+CLICKS: Final = 5
 ENOUGH: Final = 0.9
-TISSUE: Final = "white matter"
+TISSUE: Final = "grey matter"
 # Classes that a checkpoint may know -> the tissue that is their truth.
-CLASSES: Final = {"cerebral white matter": "white matter", "cortical grey matter": "grey matter"}
+CLASSES: Final = {"cortical grey matter": "grey matter", "cerebral white matter": "white matter"}
 
 
 def segment_brain(desk: Desk, brain: Brain) -> None:

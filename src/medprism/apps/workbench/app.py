@@ -62,6 +62,7 @@ def create_app(bench: Workbench, static: Path | None = None) -> FastAPI:
         # Their pages load scripts from the network.
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.workbench = bench
     failure.install(app)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _LARGEST = 10**7
 
+Entry = Annotated[int, Field(ge=0, le=2**53)]
 Name = Annotated[
     str, Field(min_length=1, max_length=100, description="Name of a label.", examples=["liver"])
 ]
@@ -66,7 +67,7 @@ class LabelChange(Body):
 class OpenImage(Body):
     """An image to work on."""
 
-    image: int = Field(description="Number of the image.", examples=[3])
+    image: Entry = Field(description="Number of the image.", examples=[3])
     presegment: bool = Field(False, description="Predict what the project knows at once.")
     take_over: bool = Field(False, description="End another person's session on it.")
 
@@ -157,7 +158,7 @@ class KnowledgeBody(Body):
 
     label: Name
     use: Literal["references", "nothing"]
-    references: list[int] | None = Field(
+    references: list[Entry] | None = Field(
         None, max_length=16, description="These references; without it those the project chooses."
     )
     slice: SliceIndex = 0
@@ -210,7 +211,7 @@ class PropagateBody(Body):
 class NewReference(Body):
     """An accepted mask to make a reference."""
 
-    image: int
+    image: Entry
     label: Name
 
 
@@ -224,7 +225,7 @@ class PresegmentJob(Body):
     """Segment images with what the project knows."""
 
     kind: Literal["presegment"]
-    images: list[int] | None = Field(
+    images: list[Entry] | None = Field(
         None, max_length=1_000_000, description="Without it all that nobody began."
     )
 

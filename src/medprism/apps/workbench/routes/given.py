@@ -46,6 +46,8 @@ def upload_of(part: object) -> Upload:
 
 # FastAPI hands out Starlette's class where its own is asked for.
 FilePart: TypeAlias = Annotated[Any, WithJsonSchema({"type": "string", "format": "binary"})]
+# What SQLite counts with, and JavaScript without rounding.
+Number: TypeAlias = Annotated[int, Path(ge=0, le=2**53, description="Number of an entry.")]
 Bench: TypeAlias = Annotated[Workbench, Depends(bench_of)]
 Author: TypeAlias = Annotated[str, Depends(_author)]
 Opened: TypeAlias = Annotated[OpenSession, Depends(_opened)]

@@ -12,7 +12,7 @@ from fastapi import APIRouter, File, Query, Response
 
 from medprism.apps.workbench.open_session import runs_of
 from medprism.apps.workbench.pictures import raw_png, slice_png, thumbnail_png
-from medprism.apps.workbench.routes.given import Bench, FilePart, upload_of
+from medprism.apps.workbench.routes.given import Bench, FilePart, Number, upload_of
 from medprism.apps.workbench.views import (
     show_acceptance,
     show_image,
@@ -38,7 +38,7 @@ def list_images(
     bench: Bench,
     state: Annotated[list[str] | None, Query(description="Only these states.")] = None,
     query: Annotated[str, Query(max_length=200, description="A part of the name.")] = "",
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Return images in the order they were added, and how many there are."""
@@ -76,7 +76,9 @@ def scan(bench: Bench) -> dict[str, Any]:
 @router.get("/images/next", summary="Which image to go on with")
 def next_image(
     bench: Bench,
-    after: Annotated[int | None, Query(description="The image that was worked on.")] = None,
+    after: Annotated[
+        int | None, Query(ge=0, le=2**53, description="The image that was worked on.")
+    ] = None,
     order: Annotated[Literal["list", "uncertain"] | None, Query()] = None,
 ) -> dict[str, Any]:
     """Return an unfinished image that nobody works on, null if all is done."""
@@ -99,7 +101,7 @@ def suggest(bench: Bench, limit: Annotated[int, Query(ge=1, le=1000)] = 10) -> d
 
 
 @router.get("/images/{image}", summary="One image")
-def get_image(bench: Bench, image: int) -> dict[str, Any]:
+def get_image(bench: Bench, image: Number) -> dict[str, Any]:
     """Return an image with its window; it is read if it was not yet."""
     content = bench.desk.shelf.get(image)
     shown = show_image(bench, bench.project.images.get(image))
@@ -107,7 +109,7 @@ def get_image(bench: Bench, image: int) -> dict[str, Any]:
 
 
 @router.delete("/images/{image}", status_code=204, summary="Take an image off the list")
-def remove_image(bench: Bench, image: int) -> Response:
+def remove_image(bench: Bench, image: Number) -> Response:
     """Take an image off the list; its file and accepted masks stay on the disk."""
     lease = bench.project.leases.of(image)
     if lease is not None:
@@ -119,7 +121,7 @@ def remove_image(bench: Bench, image: int) -> Response:
 
 @router.get("/images/{image}/thumbnail.png", response_class=Response, summary="A small picture")
 def thumbnail(
-    bench: Bench, image: int, size: Annotated[int, Query(ge=16, le=512)] = 96
+    bench: Bench, image: Number, size: Annotated[int, Query(ge=16, le=512)] = 96
 ) -> Response:
     """Return the middle slice, or the one with most of the accepted masks, outlined."""
     content = bench.desk.shelf.get(image)
@@ -133,7 +135,7 @@ def thumbnail(
 )
 def get_slice(
     bench: Bench,
-    image: int,
+    image: Number,
     index: int,
     low: Bound = None,
     high: Bound = None,
@@ -154,7 +156,7 @@ def get_slice(
 
 @router.get("/images/{image}/accepted", summary="What was accepted, by whom and when")
 def get_accepted(
-    bench: Bench, image: int, slice: Annotated[int | None, Query(ge=0)] = None
+    bench: Bench, image: Number, slice: Annotated[int | None, Query(ge=0)] = None
 ) -> dict[str, Any]:
     """Return current and former accepted masks; with `slice` also their runs on it."""
     bench.project.images.get(image)
@@ -171,7 +173,7 @@ def get_accepted(
 
 
 @router.get("/images/{image}/log", summary="The prompt log")
-def get_log(bench: Bench, image: int) -> dict[str, Any]:
+def get_log(bench: Bench, image: Number) -> dict[str, Any]:
     """Return every event of the saved log and the one the image stands at."""
     bench.project.images.get(image)
     for opened in bench.sessions.list():
@@ -186,7 +188,7 @@ def get_log(bench: Bench, image: int) -> dict[str, Any]:
 @router.get("/images/{image}/export", response_class=Response, summary="Masks as one file")
 def export(
     bench: Bench,
-    image: int,
+    image: Number,
     format: Annotated[str, Query(max_length=40, examples=["nifti", "dicom-seg"])] = "nifti",
 ) -> Response:
     """Return the accepted masks of an image in a format of docs/cli.md."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, StreamingResponse
 
-from medprism.apps.workbench.routes.given import Author, Bench
+from medprism.apps.workbench.routes.given import Author, Bench, Number
 from medprism.apps.workbench.schemas import ExportJob, JobBody, ScoreJob
 from medprism.apps.workbench.views import show_job
 from medprism.apps.workbench.workbench import Workbench
@@ -44,13 +44,13 @@ def start_job(bench: Bench, author: Author, body: JobBody) -> dict[str, Any]:
 
 
 @router.get("/{job}", summary="One job")
-def get_job(bench: Bench, job: int) -> dict[str, Any]:
+def get_job(bench: Bench, job: Number) -> dict[str, Any]:
     """Return a job as it stands."""
     return show_job(bench.jobs.show(job))
 
 
 @router.get("/{job}/events", response_class=StreamingResponse, summary="Progress as it happens")
-def follow_job(bench: Bench, job: int) -> StreamingResponse:
+def follow_job(bench: Bench, job: Number) -> StreamingResponse:
     """Return server-sent events: `progress` with the job, then `end`."""
     bench.jobs.show(job)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -60,13 +60,13 @@ def follow_job(bench: Bench, job: int) -> StreamingResponse:
 
 
 @router.post("/{job}/cancel", summary="Stop a job")
-def cancel_job(bench: Bench, job: int) -> dict[str, Any]:
+def cancel_job(bench: Bench, job: Number) -> dict[str, Any]:
     """Ask a job to stop at its next safe point."""
     return show_job(bench.jobs.cancel(job))
 
 
 @router.post("/{job}/resume", summary="Go on with a job")
-def resume_job(bench: Bench, job: int) -> dict[str, Any]:
+def resume_job(bench: Bench, job: Number) -> dict[str, Any]:
     """Go on with a cancelled or failed job; what is done is not done again."""
     if bench.jobs.is_short(bench.project.jobs.get(job).kind):
         raise ConflictError("a propagation belongs to a session; start it there once more")
@@ -74,7 +74,7 @@ def resume_job(bench: Bench, job: int) -> dict[str, Any]:
 
 
 @router.get("/{job}/file", response_class=FileResponse, summary="The file a job made")
-def get_file(bench: Bench, job: int) -> FileResponse:
+def get_file(bench: Bench, job: Number) -> FileResponse:
     """Return the ZIP of an export."""
     name = bench.project.jobs.get(job).file
     if name is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from medprism.apps.workbench.routes.given import Bench
+from medprism.apps.workbench.routes.given import Bench, Number
 from medprism.apps.workbench.schemas import LabelChange, NewLabel
 from medprism.apps.workbench.views import show_label
 
@@ -30,14 +30,14 @@ def add_label(bench: Bench, body: NewLabel) -> dict[str, Any]:
 
 
 @router.patch("/{label}", summary="Rename or recolour a label")
-def change_label(bench: Bench, label: int, body: LabelChange) -> dict[str, Any]:
+def change_label(bench: Bench, label: Number, body: LabelChange) -> dict[str, Any]:
     """Give a label another name or colour."""
     changed = bench.project.labels.change(label, name=body.name, colour=body.colour)
     return show_label(bench, changed)
 
 
 @router.delete("/{label}", status_code=204, summary="Remove a label without accepted masks")
-def remove_label(bench: Bench, label: int) -> Response:
+def remove_label(bench: Bench, label: Number) -> Response:
     """Remove a label that no mask was ever accepted under."""
     bench.project.labels.remove(label)
     return Response(status_code=204)

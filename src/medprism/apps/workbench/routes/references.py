@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Query, Response
 
 from medprism.apps.workbench.pictures import thumbnail_png
-from medprism.apps.workbench.routes.given import Author, Bench, FilePart, upload_of
+from medprism.apps.workbench.routes.given import Author, Bench, FilePart, Number, upload_of
 from medprism.apps.workbench.schemas import NewReference, ReferenceChange
 from medprism.apps.workbench.views import show_example
 from medprism.apps.workbench.workbench import Workbench
@@ -74,7 +74,7 @@ def upload_reference(
 
 
 @router.patch("/{reference}", summary="Use a reference, or leave it out")
-def change_reference(bench: Bench, reference: int, body: ReferenceChange) -> dict[str, Any]:
+def change_reference(bench: Bench, reference: Number, body: ReferenceChange) -> dict[str, Any]:
     """Switch a reference on or off."""
     found = bench.project.examples.set_active(reference, is_active=body.is_active)
     bench.sessions.note_knowledge()
@@ -82,7 +82,7 @@ def change_reference(bench: Bench, reference: int, body: ReferenceChange) -> dic
 
 
 @router.delete("/{reference}", status_code=204, summary="Let a mask be no reference any more")
-def remove_reference(bench: Bench, reference: int) -> Response:
+def remove_reference(bench: Bench, reference: Number) -> Response:
     """Remove a reference; the mask stays accepted."""
     bench.project.examples.remove(reference)
     bench.sessions.note_knowledge()
@@ -91,7 +91,7 @@ def remove_reference(bench: Bench, reference: int) -> Response:
 
 @router.get("/{reference}/thumbnail.png", response_class=Response, summary="A small picture")
 def thumbnail(
-    bench: Bench, reference: int, size: Annotated[int, Query(ge=16, le=512)] = 96
+    bench: Bench, reference: Number, size: Annotated[int, Query(ge=16, le=512)] = 96
 ) -> Response:
     """Return the slice with most of the reference, outlined."""
     found = bench.project.examples.get(reference)
