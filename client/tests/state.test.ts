@@ -215,6 +215,14 @@ test("the list says who works and what was made ready", () => {
   assert.equal(model.statusOf(accepted, "Ada"), "accepted");
 });
 
+test("the open image learns that it was accepted", () => {
+  const image = { ...IMAGE, state: "accepted", labels: ["liver"], width: null } as const;
+  const state = model.reduce(opened(), { type: "image-changed", image });
+  assert.equal(state.opened?.image.state, "accepted");
+  assert.deepEqual(state.opened?.image.labels, ["liver"]);
+  assert.equal(state.opened?.image.width, 3);
+});
+
 test("finished images leave the suggestions", () => {
   const gallery = { ...model.INITIAL.gallery, entries: [IMAGE], suggestions: [IMAGE] };
   const state = { ...model.INITIAL, gallery };

@@ -6,9 +6,9 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import nibabel as nib
@@ -17,6 +17,9 @@ import pytest
 
 from tests.inference.fake_segmenter import fake_model
 from tests.inference.phantom import scene, volume
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 TOKEN = "browser-tests-0123456789"
 PICTURES = 3
@@ -88,7 +91,7 @@ def write_images(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+def chromium() -> Iterator[Browser]:
     """The browser; tests are skipped where it is not installed."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
@@ -113,7 +116,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def page(chromium: Any, server: Server) -> Iterator[Any]:
+def page(chromium: Browser, server: Server) -> Iterator[Page]:
     """A page that is signed in and has seen the tour; a mistake of its script fails the test."""
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     context.add_init_script("localStorage.setItem('medprism.tour', 'seen')")
@@ -138,7 +141,7 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _wait_until(is_so: Any, seconds: float = 20.0) -> None:
+def _wait_until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
     ends = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < ends

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 Pixel: TypeAlias = tuple[int, int]
 
@@ -26,18 +29,19 @@ _COLOUR = """({x, y}) => {
 class Desk:
     """A page with an image of a known size on it."""
 
-    def __init__(self, page: Any, shape: Pixel) -> None:  # noqa: ANN401
+    def __init__(self, page: Page, shape: Pixel) -> None:
         self.page = page
         self.shape = shape
 
     def open(self, name: str) -> None:
         """Open an image from the list and wait until it can be worked on."""
         self.page.get_by_role("list", name="Images").get_by_role("button", name=name).click()
+        self.page.locator(".caption-name").filter(has_text=name).wait_for()
         self.ready()
 
     def ready(self) -> None:
         """Wait until the shown image can be worked on and nothing is on its way."""
-        self.page.locator(".hint").filter(has_not_text="Getting ready").wait_for()
+        self.page.locator("#canvas-area[data-state=ready]").wait_for()
         self.settled()
 
     def settled(self) -> None:
@@ -59,7 +63,7 @@ class Desk:
         found: dict[str, float] = self.page.evaluate(_POINT, [*self.shape, *at])
         return found
 
-    def click(self, at: Pixel, button: str = "left") -> None:
+    def click(self, at: Pixel, button: Literal["left", "right"] = "left") -> None:
         """Click on a pixel of the image and wait for the answer."""
         with self.page.expect_response("**/prompts"):
             self.page.locator("#canvas").click(position=self.point(at), button=button)

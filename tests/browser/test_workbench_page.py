@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.conftest import ENLARGED, Server
 from tests.browser.desk import Desk
 from tests.inference.phantom import SHAPE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +21,7 @@ LIVER, KIDNEY, POLYP, NOTHING = (60, 60), (140, 140), (36, 184), (150, 40)
 
 
 @pytest.fixture
-def desk(page: Any) -> Desk:
+def desk(page: Page) -> Desk:
     return Desk(page, PICTURE)
 
 
@@ -37,7 +40,7 @@ def test_open_click_accept_next_undo_reload(desk: Desk) -> None:
     with desk.page.expect_response("**/next"):
         desk.key("Control+Enter", "**/accept")
     desk.note("Accepted and saved")
-    desk.page.get_by_text("picture-1.png").nth(1).wait_for()
+    desk.page.locator(".caption-name").filter(has_text="picture-1.png").wait_for()
     desk.ready()
     # The accepted mask is a reference: the next image comes with a mask.
     shifted = (LIVER[0], LIVER[1] + 2 * ENLARGED)
@@ -98,7 +101,7 @@ def test_without_a_mouse(desk: Desk) -> None:
     assert desk.page.locator(".spoken").text_content().startswith("spot: ")
 
 
-def test_a_volume_is_propagated_slice_by_slice(page: Any) -> None:
+def test_a_volume_is_propagated_slice_by_slice(page: Page) -> None:
     desk = Desk(page, SHAPE)
     desk.open("stack.nii.gz")
     desk.label("spot")

@@ -275,7 +275,14 @@ function changeImage(state: State, image: ImageEntry): State {
     ({ id }) => id !== image.id || !isFinished,
   );
   const gallery = { ...state.gallery, entries: replace(state.gallery.entries), suggestions };
-  return { ...state, gallery };
+  const { opened: open } = state;
+  if (open?.image.id !== image.id) return { ...state, gallery };
+  return { ...state, gallery, opened: { ...open, image: { ...open.image, ...known(image) } } };
+}
+
+/** What may change about an open image; its size and window do not. */
+function known({ state, reason, labels, in_use_by, changed }: ImageEntry): Partial<ImageDetail> {
+  return { state, reason, labels, in_use_by, changed };
 }
 
 function changeLabels(state: State, labels: readonly Label[]): State {

@@ -138,6 +138,9 @@ function Entry(props: Props & { readonly image: ImageEntry; readonly isSuggestio
             <img
               src={addresses.thumbnail(image.id, 96, image.changed)}
               alt=""
+              // A file that cannot be read has no picture; the list says so when it comes again.
+              onError={(event) => (event.currentTarget.style.visibility = "hidden")}
+              onLoad={(event) => (event.currentTarget.style.visibility = "")}
               loading="lazy"
               decoding="async"
             />

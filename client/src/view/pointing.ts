@@ -136,6 +136,8 @@ export class Pointing {
     const { active, tool } = desk.state;
     const { image } = this.surface;
     if (image === null || desk.opened?.occupied !== null) return false;
+    // Another image is on its way: this one is no longer ours.
+    if (desk.state.opening !== null) return false;
     if (tool === "point" && pixelAt(place, image) === null) return false;
     if (active === null) {
       desk.note("info", "Name the structure first: type it under Labels.");

@@ -19,7 +19,7 @@ export function Stage({ bench, state }: Props) {
   const { opened } = state;
   return (
     <main class="stage" aria-label="Image">
-      <div class="canvas-area" id="canvas-area">
+      <div class="canvas-area" id="canvas-area" data-state={stageState(state)}>
         <ImageCanvas bench={bench} state={state} />
         {opened === null ? <Nothing bench={bench} state={state} /> : null}
         {opened?.occupied ? <InUse bench={bench} opened={opened} state={state} /> : null}
@@ -32,6 +32,13 @@ export function Stage({ bench, state }: Props) {
       <ActionBar bench={bench} state={state} />
     </main>
   );
+}
+
+function stageState({ opening, opened }: State): "empty" | "opening" | "in-use" | "ready" {
+  if (opening !== null) return "opening";
+  if (opened === null) return "empty";
+  if (opened.occupied !== null) return "in-use";
+  return opened.session === null ? "opening" : "ready";
 }
 
 function ImageCanvas({ bench, state }: Props) {
@@ -251,6 +258,8 @@ function hintOf(state: State, canWork: boolean, hasMask: boolean): string {
   if (state.opened === null) return "";
   if (!canWork) return state.opened.occupied === null ? "Getting ready …" : "";
   if (state.active === null) return "Name a structure under Labels to begin.";
+  const found = state.opened.session?.labels.find(({ name }) => name === state.active);
+  if (found?.is_locked === true) return `${state.active} is locked; O unlocks it.`;
   const hints: Readonly<Record<State["tool"], string>> = {
     point: hasMask
       ? "Click what is missing; right-click what is too much."

@@ -190,6 +190,7 @@ export class OpeningWork {
       else await desk.routes.close(state.session);
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== "image_in_use") throw error;
+      if (desk.opened?.image.id !== image.id) return;
       const occupied: Occupied = { author: error.lease?.author ?? "", message: error.message };
       desk.store.dispatch({ type: "opened-changed", change: { occupied, isBusy: false } });
     }
