@@ -14,10 +14,9 @@ import httpx
 import nibabel as nib
 import numpy as np
 import pytest
-import uvicorn
 
 from medprism.apps.workbench.app import create_app
-from medprism.apps.workbench.serve import listen
+from medprism.apps.workbench.serve import listen, make_server
 from medprism.apps.workbench.settings import WorkbenchSettings
 from medprism.apps.workbench.workbench import Workbench
 from medprism.core.labels import decode_runs
@@ -103,8 +102,7 @@ class Live:
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.bench = Workbench(self.project, model, settings)
         self.app = create_app(self.bench)
-        config = uvicorn.Config(self.app, log_config=None, access_log=False)
-        self.server = uvicorn.Server(config)
+        self.server = make_server(self.app)
         self.thread = threading.Thread(
             target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True
         )

@@ -96,8 +96,7 @@ class OpenSessions:
                     f"{len(self._open)} sessions are open, which is all this server takes; try "
                     "again when somebody has finished"
                 )
-        if take_over:
-            self._end_on(image)
+        self._end_on(image, only_over=not take_over)
         lease = self._desk.project.leases.acquire(image, author, take_over=take_over)
         try:
             opened = self._take(image, author, wants_presegment=wants_presegment)
@@ -277,7 +276,9 @@ class OpenSessions:
             with self._lock:
                 self._preparing.pop(image, None)
 
-    def _end_on(self, image: int) -> None:
+    def _end_on(self, image: int, *, only_over: bool) -> None:
+        """Save and end a session on an image before another one begins there."""
+        present = self._clock()
         for opened in self.list():
-            if opened.image == image:
+            if opened.image == image and (opened.expires <= present or not only_over):
                 self.close(opened.holder)

@@ -11,8 +11,10 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from medprism.apps.workbench.app import create_app
 from medprism.apps.workbench.settings import WorkbenchSettings
@@ -21,7 +23,22 @@ from medprism.core.errors import ConfigError
 from medprism.engines.loading import load
 from medprism.project.project import Project
 
-TALKATIVE = ("pydicom", "PIL", "nibabel", "uvicorn.access")
+TALKATIVE: Final = ("pydicom", "PIL", "nibabel", "uvicorn.access")
+# Seconds that running answers get when the server ends.
+_LAST_ANSWERS: Final = 3
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """Return a server for an app; when it ends, streams of events do not hold it up for long."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_LAST_ANSWERS,
+        )
+    )
 
 
 def quiet_libraries() -> None:
@@ -66,9 +83,7 @@ def run(
         say(f"{project.root}: {total} images ({len(added)} new)")
         say(f"open {address}")
         say("Ctrl-C ends the server; everything accepted is on the disk")
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-        )
+        server = make_server(app)
         if opens_browser:
             threading.Thread(target=_show, args=(server, address), daemon=True).start()
         server.run(sockets=[listening])
