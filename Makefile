@@ -65,8 +65,8 @@ client/node_modules: client/package-lock.json
 	$(BIN)/python -m pip install --quiet --editable '.[demo,train]'
 	touch $@
 
+# Of monailabel the client alone is needed; its dependencies would bring torchvision and old packages.
 .venv/installed-for-tests: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	# Its client alone is needed; its dependencies would bring torchvision and old packages.
 	$(BIN)/python -m pip install --quiet --no-deps monailabel==0.8.5 || echo "no monailabel: its client is not tested"
 	touch $@
