@@ -60,12 +60,15 @@ class LabelTable:
         with self._database.writing() as connection:
             count = connection.execute("SELECT COUNT(*) FROM labels").fetchone()[0]
             red, green, blue = colour or palette_colour(count + 1)
-            cursor = connection.execute(
-                "INSERT INTO labels (name, red, green, blue, added) VALUES (?, ?, ?, ?, ?)",
+            # Somebody else may have made it since it was looked for.
+            connection.execute(
+                "INSERT INTO labels (name, red, green, blue, added) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (name) DO NOTHING",
                 (wanted, red, green, blue, now()),
             )
-            number = int(cursor.lastrowid or 0)
-        return self.get(number)
+        made = self.named(wanted)
+        assert made is not None
+        return made
 
     def change(
         self, label: int, *, name: str | None = None, colour: Colour | None = None
