@@ -14,9 +14,8 @@ from pathlib import Path
 from medprism.core.image import Image
 from medprism.data.case import Case, Dataset
 from medprism.data.datasets.folder import FolderDataset
-from medprism.data.datasets.published_dataset import PublishedDataset, read_case
+from medprism.data.datasets.published_dataset import PublishedDataset
 from medprism.data.datasets.series import locate_slices
-from medprism.data.datasets.slices import slices_of
 
 
 @dataclass(frozen=True)
@@ -79,26 +78,7 @@ def _published_pieces(dataset: PublishedDataset) -> Iterator[Piece]:
     for found in dataset.found:
         split = {found.case_id: dataset.split[found.case_id]}
         alone = replace(dataset, found=(found,), split=split)
-        yield Piece(found.case_id, (found.image, *found.masks), partial(_published_cases, alone))
-
-
-def _published_cases(alone: PublishedDataset) -> Iterator[Case]:
-    if alone.published.unit == "images":
-        yield from alone.cases()
-        return
-    for found in alone.found:
-        base = Case(
-            dataset=alone.info.name,
-            case_id=found.case_id,
-            patient=found.patient,
-            split=alone.split[found.case_id],
-            role=alone.info.role,
-            image=found.image,
-            masks={},
-            modality=alone.info.modality,
-        )
-        for case_id, image, numbers in read_case(alone.published, found):
-            yield from slices_of(replace(base, case_id=case_id), image, numbers)
+        yield Piece(found.case_id, (found.image, *found.masks), partial(alone.cases_of, found))
 
 
 def _joined(cases: Iterable[Case]) -> Piece:

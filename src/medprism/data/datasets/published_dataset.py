@@ -19,6 +19,7 @@ from medprism.data.case import Case, DatasetInfo
 from medprism.data.datasets.file_pattern import FoundCase, find_cases
 from medprism.data.datasets.mask_kind import BesideMask, Numbers
 from medprism.data.datasets.published import PublishedSet, Use
+from medprism.data.datasets.slices import planes_of, slices_of
 from medprism.data.splits import SplitConfig, load_or_draw_split
 from medprism.io.foreign import decoding
 from medprism.io.reader import read_image
@@ -47,26 +48,28 @@ class PublishedDataset:
 
     def cases(self) -> Iterator[Case]:
         """Yield labelled slices of volumes, and pictures, sorted by case; one image at a time."""
-        published = self.published
-        is_one_picture = published.tile is None and not isinstance(published.mask, BesideMask)
         for found in self.found:
-            base = Case(
-                dataset=self.info.name,
-                case_id=found.case_id,
-                patient=found.patient,
-                split=self.split[found.case_id],
-                role=self.info.role,
-                image=found.image,
-                masks={},
-                modality=self.info.modality,
-            )
-            if published.unit == "images" and is_one_picture:
-                yield replace(base, masks=PlanesOnDemand(published, found))
-                continue
-            for case_id, image, numbers in read_case(published, found):
-                spacing = image.geometry.spacing[1:] if image.geometry.is_physical else None
-                case = replace(base, case_id=case_id, image=image, spacing=spacing)
-                yield from _slices(case, image, numbers)
+            yield from (case for case in self.cases_of(found) if not case.is_unlabelled)
+
+    def cases_of(self, found: FoundCase) -> Iterator[Case]:
+        """Yield what is found at one place: a picture, tiles, or all slices of its volumes."""
+        published = self.published
+        base = Case(
+            dataset=self.info.name,
+            case_id=found.case_id,
+            patient=found.patient,
+            split=self.split[found.case_id],
+            role=self.info.role,
+            image=found.image,
+            masks={},
+            modality=self.info.modality,
+        )
+        is_one_picture = published.tile is None and not isinstance(published.mask, BesideMask)
+        if published.unit == "images" and is_one_picture:
+            yield replace(base, masks=PlanesOnDemand(published, found))
+            return
+        for case_id, image, numbers in read_case(published, found):
+            yield from slices_of(replace(base, case_id=case_id), image, numbers)
 
 
 class PlanesOnDemand(Mapping[int, Plane]):
@@ -204,26 +207,3 @@ def _tiles(
                 plane = pixels if image.is_rgb else pixels[..., 0]
                 tile = Image.from_array(plane, modality=image.modality)
                 yield f"{name}_r{top}_c{left}", tile, labels
-
-
-def _slices(base: Case, image: Image, numbers: Numbers) -> Iterator[Case]:
-    if image.is_planar:
-        yield replace(base, masks=planes_of(numbers[0]))
-        return
-    last = max(1, image.num_slices - 1)
-    for index in range(image.num_slices):
-        planes = planes_of(numbers[index])
-        if planes:
-            yield replace(
-                base,
-                case_id=f"{base.case_id}_z{index:03d}",
-                masks=planes,
-                slice_index=index,
-                relative_position=index / last,
-                plane=index,
-            )
-
-
-def planes_of(numbers: np.ndarray) -> Mapping[int, Bool[np.ndarray, "height width"]]:
-    """Return one boolean plane per label number that is present."""
-    return {int(number): numbers == number for number in np.unique(numbers) if number > 0}

@@ -36,11 +36,11 @@ def slices_of(case: Case, volume: Image, numbers: Shaped[np.ndarray, "*shape"]) 
     """
     stack = numbers.reshape(volume.geometry.shape)
     if volume.is_planar:
-        yield replace(case, image=volume, masks=_planes(stack[0]), spacing=_spacing(volume))
+        yield replace(case, image=volume, masks=planes_of(stack[0]), spacing=_spacing(volume))
         return
     last = max(1, volume.num_slices - 1)
     for index in range(volume.num_slices):
-        planes = _planes(stack[index])
+        planes = planes_of(stack[index])
         yield replace(
             case,
             case_id=f"{case.case_id}_z{index:03d}",
@@ -54,7 +54,8 @@ def slices_of(case: Case, volume: Image, numbers: Shaped[np.ndarray, "*shape"]) 
         )
 
 
-def _planes(numbers: np.ndarray) -> dict[int, Bool[np.ndarray, "height width"]]:
+def planes_of(numbers: np.ndarray) -> dict[int, Bool[np.ndarray, "height width"]]:
+    """Return one boolean plane per label number that is present."""
     return {int(number): numbers == number for number in np.unique(numbers) if number > 0}
 
 
