@@ -23,6 +23,21 @@ def test_a_region_is_one_connected_part_of_the_slice(shape: tuple[int, int], cha
             assert np.bincount(labels.ravel())[1:].max() > 0.9 * region.sum(), count
 
 
+def test_some_regions_are_the_thin_structures_of_the_image() -> None:
+    rows, columns = np.mgrid[:160, :220]
+    net = (np.abs(rows - 40 - columns / 4) < 1.5) | (np.abs(columns - 90 - rows / 3) < 1.5)
+    noise = counter_rng(0, "noise").normal(0, 4, net.shape)
+    image = np.clip(net * 90 + 60 + noise, 0, 255).astype(np.uint8)[..., None]
+    near = ndimage.binary_dilation(net, iterations=2)
+    found = 0
+    for seed in range(60):
+        region = draw_region(counter_rng(seed, "net"), image)
+        is_precise = (region & near).sum() > 0.9 * region.sum()
+        found += bool(is_precise and (region & net).sum() > 0.7 * net.sum())
+    # A third of the regions are nets; half of those are of what is bright.
+    assert 4 <= found <= 25
+
+
 def test_regions_follow_strong_edges() -> None:
     shape = (120, 160)
     mask = comma(shape, 20, 30, 80)

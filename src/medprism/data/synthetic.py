@@ -1,7 +1,9 @@
 """Synthetic tasks: regions that nobody labelled, and appearances that nobody took.
 
-A region is a union of neighbouring watershed basins of the smoothed image, so its border follows
-edges of the image. As a target it teaches clicks and references to mean "this, whatever it is".
+A region is either a union of neighbouring watershed basins of the smoothed image, so that its
+border follows edges of the image, or a net: what is brighter, or darker, than its surroundings,
+which is thin and branched where the image has vessels, ridges or membranes. As a target it teaches
+clicks and references to mean "this, whatever it is".
 A task change is a strong change of appearance that a query shares with its references.
 """
 
@@ -20,6 +22,10 @@ _SEEDS: Final = (12, 60)
 _MAX_BASINS: Final = 3
 _MAX_SHARE: Final = 0.6
 _BLACK: Final = 8
+_NET_ODDS: Final = 0.35
+_NET_WIDTH: Final = (1.5, 6.0)
+_NET_SHARE: Final = (0.04, 0.2)
+_MIN_NET_PIXELS: Final = 25
 
 TASK_CHANGE: Final = AppearanceConfig(
     tone=1.0,
@@ -40,12 +46,49 @@ TASK_CHANGE: Final = AppearanceConfig(
 def draw_region(
     rng: np.random.Generator, image: UInt8[np.ndarray, "height width channels"]
 ) -> Bool[np.ndarray, "height width"]:
-    """Draw a region of an image: one to three neighbouring basins, never more than 60 %.
+    """Draw a region of an image: a net, or one to three neighbouring basins, never more than 60 %.
 
-    It grows from a pixel that is not black, where there is one: black is mostly padding. The first
-    basin is always kept, so the region is never empty.
+    Basins grow from a pixel that is not black, where there is one: black is mostly padding. The
+    first basin is always kept, so the region is never empty. An image without a net gives basins.
     """
     reduced = _reduced(image)
+    net = _net(rng, reduced) if rng.random() < _NET_ODDS else None
+    region = _union_of_basins(rng, reduced) if net is None else net
+    return _enlarged(region, (int(image.shape[0]), int(image.shape[1])))
+
+
+def _net(
+    rng: np.random.Generator, image: UInt8[np.ndarray, "h w 3"]
+) -> Bool[np.ndarray, "h w"] | None:
+    """Return what stands out of its surroundings at one scale: all of it, or one connected piece.
+
+    None where nothing of that size stands out.
+    """
+    channel = np.ascontiguousarray(image[..., int(rng.integers(3))]).astype(np.float32)
+    inside = image.max(axis=2) > _BLACK
+    width, share = rng.uniform(*_NET_WIDTH), rng.uniform(*_NET_SHARE)
+    wide = np.asarray(cv2.GaussianBlur(channel, (0, 0), 2 * width))
+    contrast = np.asarray(cv2.GaussianBlur(channel, (0, 0), 0.7)) - wide
+    contrast = contrast if rng.random() < 0.5 else -contrast
+    if not inside.any():
+        return None
+    stands_out = inside & (contrast > max(float(np.quantile(contrast[inside], 1 - share)), 0.0))
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(stands_out.view(np.uint8))
+    is_large = np.asarray(stats)[:, cv2.CC_STAT_AREA] >= _MIN_NET_PIXELS
+    is_large[0] = False
+    large = is_large[np.asarray(numbers)]
+    if not large.any():
+        return None
+    if rng.random() < 0.5:
+        return np.asarray(large)
+    # A pixel drawn at random falls mostly on the largest piece: the net, where there is one.
+    pieces = np.asarray(numbers)[large]
+    return np.asarray(numbers == int(pieces[rng.integers(pieces.size)]))
+
+
+def _union_of_basins(
+    rng: np.random.Generator, reduced: UInt8[np.ndarray, "h w 3"]
+) -> Bool[np.ndarray, "h w"]:
     basins = _basins(rng, reduced)
     wanted = int(rng.integers(1, _MAX_BASINS + 1))
     candidates = basins[reduced.max(axis=2) > _BLACK]
@@ -61,7 +104,7 @@ def draw_region(
         if grown.mean() > _MAX_SHARE:
             break
         region = grown
-    return _enlarged(region, (int(image.shape[0]), int(image.shape[1])))
+    return np.asarray(region)
 
 
 def _reduced(image: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "h w 3"]:
