@@ -27,6 +27,23 @@ def make_norm(kind: NormKind, channels: int) -> nn.Module:
     return nn.GroupNorm(groups if channels % groups == 0 else 1, channels)
 
 
+class PointwiseConv(nn.Conv2d):
+    """1x1 convolution without bias that takes every `stride`-th position.
+
+    The positions are picked before the convolution, not by it: oneDNN's backward pass of a strided
+    1x1 convolution writes past its buffer with several threads, few channels and channels last
+    (uxlfoundation/oneDNN issue 6035), which ends the process.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(inputs, outputs, 1, bias=False)
+        self.step = stride
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """Return ceil(size / stride) positions."""
+        return super().forward(input[..., :: self.step, :: self.step].contiguous())
+
+
 class ResidualBlock(nn.Module):
     """Norm-ReLU-conv3x3 twice plus shortcut; block A of the K-Prism encoders.
 
@@ -44,7 +61,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(
                 make_norm(norm, inputs),
                 nn.ReLU(),
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                PointwiseConv(inputs, outputs, stride),
             )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
