@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from medprism.core.errors import InternalError
+from medprism.core.errors import ConflictError, InternalError
 from medprism.core.progress import Progress, SilentProgress
+from medprism.inference.action import Action
 from medprism.inference.annotation import Annotation, SliceState
 from medprism.inference.prompt_log import Event, PromptLog
 from medprism.inference.transition import Transition
@@ -57,10 +58,26 @@ class History:
         """Apply an event and append it; on any error the history is left as it was."""
         if event.parent != self._log.pointer:
             raise InternalError(f"event {event.seq} does not continue the history")
-        after = self._transition.apply(self.current(), event.action, progress)
+        after = self.foresee(self.current(), event.action, progress)
+        self.keep(event, after)
+        return after
+
+    def foresee(self, before: Annotation, action: Action, progress: Progress) -> Annotation:
+        """Return what an action would make of an annotation; the history stays as it is."""
+        return self._transition.apply(before, action, progress)
+
+    def keep(self, event: Event, after: Annotation) -> None:
+        """Append an event whose outcome is known.
+
+        Raises:
+            ConflictError: something else was done since the event was thought of.
+        """
+        if event.parent != self._log.pointer or event.seq != len(self._log):
+            raise ConflictError(
+                "the masks were changed while this was calculated; ask for it once more"
+            )
         self._log.append(event)
         self._made[event.seq] = after
-        return after
 
     def replay(self, progress: Progress) -> Annotation:
         """Return the present annotation made anew from the start; the kept ones stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class MapStore:
 
     Undo is unlimited and every step must come back bit for bit, so maps are neither dropped nor
     rounded. The file has no name (it vanishes with the process) and is made only when needed.
+    Threads may share a store.
     """
 
     def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
@@ -38,6 +40,8 @@ class MapStore:
         self._num_bytes = 0
         self._count = 0
         self._file: IO[bytes] | None = None
+        self._is_closed = False
+        self._lock = threading.RLock()
 
     @property
     def num_bytes(self) -> int:
@@ -48,29 +52,36 @@ class MapStore:
         """Keep a map and return its number; the caller must not change the array afterwards.
 
         Raises:
-            WriteError: the memory budget is used up and the temporary folder has no room.
+            WriteError: the memory budget is used up and the temporary folder has no room, or the
+                store was closed.
         """
-        number = self._count
-        self._keep(number, values)
-        self._count += 1
-        return number
+        with self._lock:
+            if self._is_closed:
+                raise WriteError("the image was closed while this was calculated; open it again")
+            number = self._count
+            self._keep(number, values)
+            self._count += 1
+            return number
 
     def get(self, number: int) -> Map:
         """Return a map, read-only."""
-        if number in self._recent:
-            self._recent.move_to_end(number)
-            return self._recent[number]
-        values = self._read(self._places[number])
-        self._keep(number, values)
-        return values
+        with self._lock:
+            if number in self._recent:
+                self._recent.move_to_end(number)
+                return self._recent[number]
+            values = self._read(self._places[number])
+            self._keep(number, values)
+            return values
 
     def close(self) -> None:
         """Release memory and disk; the store must not be used afterwards."""
-        self._recent.clear()
-        self._num_bytes = 0
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        with self._lock:
+            self._is_closed = True
+            self._recent.clear()
+            self._num_bytes = 0
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def _keep(self, number: int, values: Map) -> None:
         while self._recent and self._num_bytes + values.nbytes > self._budget:

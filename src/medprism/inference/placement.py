@@ -79,6 +79,20 @@ def place_box(image: Image, bbox_coords: Given, *, is_positive: bool) -> tuple[i
     return slice_index, Box(top, left, bottom, right, is_positive)
 
 
+def on_slice(
+    image: Image, whole: Shaped[np.ndarray, "..."], slice_index: Given | None
+) -> Shaped[np.ndarray, "..."]:
+    """Return the part of an array like the image that lies on a slice; without one, all of it.
+
+    Raises:
+        PromptError: there is no such slice.
+    """
+    if slice_index is None:
+        return whole
+    at = place_slice(image, slice_index)
+    return whole if image.is_planar else np.asarray(whole[at])
+
+
 def place_mask_like(
     image: Image, given: Given, slice_index: Given | None, what: str
 ) -> dict[int, Mask2d]:

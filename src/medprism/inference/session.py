@@ -8,12 +8,13 @@ nnInteractive's session. A session may be shared by threads: one call runs at a 
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Shaped
+from jaxtyping import Bool, Float32
 
 from medprism.core.errors import ConfigError, PromptError, ReferencePairError
 from medprism.core.image import Image
@@ -35,6 +36,7 @@ from medprism.inference.placement import (
     check_label,
     check_names,
     check_sign,
+    on_slice,
     place_box,
     place_click,
     place_drawing,
@@ -235,33 +237,39 @@ class Session:
         workspace.do(action.GiveMask(name, given))
         return workspace.mask(name)
 
-    @one_at_a_time
     def predict(
         self,
         labels: Given | None = None,
         classes: Given | None = None,
         *,
         progress: Progress | None = None,
+        is_aside: bool = False,
     ) -> dict[str, Prediction]:
         """Segment classes the model knows, and labels with references or interactions.
 
         Without arguments: every label something is known about, except locked ones. On a volume
         classes and references run over all slices. Returns a result for each name as given.
+        `is_aside` lets other threads use the session meanwhile.
 
         Raises:
             LabelError: an unknown class (near ones are listed), a label nothing is known about, a
                 locked one, or a model that knows no classes.
             CancelledError: the progress asked to stop; nothing was changed.
+            ConflictError: another thread changed something meanwhile; nothing else was changed.
         """
-        workspace = self._open()
-        targets = find_targets(self.model, workspace.view, labels, classes)
-        workspace.do(action.Predict(tuple(dict.fromkeys(targets.values()))), progress)
-        return {
-            name: Prediction(
-                workspace.mask(target.label), workspace.view.labels[target.label].presence
-            )
-            for name, target in targets.items()
-        }
+        with nullcontext() if is_aside else self._lock:
+            with self._lock:
+                workspace = self._open()
+                targets = find_targets(self.model, workspace.view, labels, classes)
+                wanted = action.Predict(tuple(dict.fromkeys(targets.values())))
+                foreseen = workspace.foresee(wanted)
+            after = foreseen.compute(progress or SilentProgress())
+            with self._lock:
+                foreseen.keep(after)
+                return {
+                    name: Prediction(workspace.mask(one.label), after.labels[one.label].presence)
+                    for name, one in targets.items()
+                }
 
     @one_at_a_time
     def mask(self, label: str = DEFAULT_LABEL, *, slice_index: Given | None = None) -> Mask:
@@ -272,14 +280,16 @@ class Session:
         Raises:
             LabelError: no such label on this image.
         """
-        return self._part(self._open().mask(self._known(label)), slice_index)
+        return on_slice(self._open().image, self._open().mask(self._known(label)), slice_index)
 
     @one_at_a_time
     def probability(
         self, label: str = DEFAULT_LABEL, *, slice_index: Given | None = None
     ) -> Float32[np.ndarray, "..."]:
         """Return a label's probability in 0..1; the mask is where it is at least 0.5."""
-        return self._part(self._open().probability(self._known(label)), slice_index)
+        return on_slice(
+            self._open().image, self._open().probability(self._known(label)), slice_index
+        )
 
     @one_at_a_time
     def presence(self, label: str = DEFAULT_LABEL) -> float:
@@ -488,12 +498,3 @@ class Session:
             self._bank = self._bank.with_label(label, references)
             return
         self._workspace.do(action.UseReferences(label, self._workspace.keep(*references)))
-
-    def _part(
-        self, whole: Shaped[np.ndarray, "..."], slice_index: Given | None
-    ) -> Shaped[np.ndarray, "..."]:
-        if slice_index is None:
-            return whole
-        image = self._open().image
-        at = place_slice(image, slice_index)
-        return whole if image.is_planar else np.asarray(whole[at])

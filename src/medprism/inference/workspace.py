@@ -41,6 +41,29 @@ class Bench:
     map_bytes: int = MAP_BYTES
 
 
+class Foreseen:
+    """An action that is computed beside the work and kept if nothing else was done meanwhile."""
+
+    def __init__(self, history: History, event: Event, before: Annotation) -> None:
+        self._history, self._event, self._before = history, event, before
+
+    def compute(self, progress: Progress) -> Annotation:
+        """Return what comes out; nothing is changed.
+
+        Raises:
+            CancelledError: the progress asked to stop.
+        """
+        return self._history.foresee(self._before, self._event.action, progress)
+
+    def keep(self, after: Annotation) -> None:
+        """Make it the latest step.
+
+        Raises:
+            ConflictError: something else was done meanwhile.
+        """
+        self._history.keep(self._event, after)
+
+
 class Workspace:
     """The image, the references its log may name, and the history of what was done."""
 
@@ -112,7 +135,14 @@ class Workspace:
 
     def do(self, action: Action, progress: Progress | None = None) -> None:
         """Apply an action and log it; on any error nothing has happened."""
-        event = Event(
+        self._history.do(self._event(action), progress or SilentProgress())
+
+    def foresee(self, action: Action) -> Foreseen:
+        """Return what an action begins with, to be computed while others read."""
+        return Foreseen(self._history, self._event(action), self._history.current())
+
+    def _event(self, action: Action) -> Event:
+        return Event(
             seq=len(self._log),
             parent=self._log.pointer,
             action=action,
@@ -122,7 +152,6 @@ class Workspace:
             author=self._bench.author,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        self._history.do(event, progress or SilentProgress())
 
     def accept(self, label: str) -> Reference:
         """Return a label's present mask as a reference.
