@@ -6,6 +6,9 @@ number in the whole batch, so that the number of processes changes nothing but r
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -32,6 +35,9 @@ class Replicas(Protocol):
     def combine(self, model: nn.Module, *, stop: bool) -> bool:
         """Sum the gradients of all processes in place; say whether any wants to stop."""
 
+    def wait(self) -> None:
+        """Return when all processes have come here."""
+
 
 class Alone:
     """A run of one process."""
@@ -42,6 +48,9 @@ class Alone:
     def combine(self, model: nn.Module, *, stop: bool) -> bool:
         """Leave the gradients as they are."""
         return stop
+
+    def wait(self) -> None:
+        """Return at once."""
 
 
 class ProcessGroup:
@@ -65,6 +74,23 @@ class ProcessGroup:
             gradient.copy_(flat[start:end].view_as(gradient))
             start = end
         return bool(flat[-1] > 0)
+
+    def wait(self) -> None:
+        """Return when all processes have come here."""
+        dist.barrier()
+
+
+@contextmanager
+def joined_processes() -> Iterator[Replicas]:
+    """Join the processes that torchrun started with this one; without torchrun, stay alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Alone()
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield ProcessGroup()
+    finally:
+        dist.destroy_process_group()
 
 
 def share_of(

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from medprism.apps.cli.training_bar import TrainingBar
+from medprism.data.datasets.discovery import find_datasets
+from medprism.data.preparation import PrepareConfig, prepare
 from medprism.models.checkpoint import load_checkpoint
 from medprism.training.run_record import RunRecord
 from tests.apps.conftest import Command
@@ -137,3 +142,26 @@ def test_going_on_with_another_recipe_is_refused(
     ended = medprism("train", "kprism-compact", "--out", run, "--resume")
     assert ended.status == 2
     assert "is of kprism-nano, not kprism-compact" in ended.err
+
+
+def _with_two_processes(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    program = ["--nproc-per-node", "2", "-m", "medprism.apps.cli", "train", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*launcher, *program], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_two_processes_of_torchrun_share_a_run(data: Path, tmp_path: Path) -> None:
+    store, out = tmp_path / "store", tmp_path / "run"
+    prepare(find_datasets([data]), store, PrepareConfig())
+    start = ["kprism-nano", "--store", str(store), "--out", str(out)]
+    timed = _with_two_processes([*start, "--minutes", "1"])
+    assert timed.returncode != 0
+    assert "--minutes 1 cannot be timed with 2 processes" in timed.stderr
+    assert not out.exists()
+    done = _with_two_processes([*start, "--steps", "3"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("3 of 3 steps") == 1
+    assert load_checkpoint(out / "last.safetensors").info.name == "kprism-nano"

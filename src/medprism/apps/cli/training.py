@@ -25,6 +25,7 @@ from medprism.data.store import SliceStore
 from medprism.evaluation.sample_overlays import make_sample_overlays
 from medprism.evaluation.validation import make_validate
 from medprism.models.kprism.config import KPrismConfig
+from medprism.training.distributed import Replicas, joined_processes
 from medprism.training.figures import Together, open_logs
 from medprism.training.loop import Validate
 from medprism.training.run import BEST, LAST, Run, RunOrder, refuse_used
@@ -57,15 +58,41 @@ def carry_out(wish: TrainWish) -> int:
         if wish.threads < 1:
             raise ConfigError(f"--threads must be at least 1, got {wish.threads}")
         torch.set_num_threads(wish.threads)
+    with joined_processes() as replicas:
+        return _train(wish, replicas)
+
+
+def _train(wish: TrainWish, replicas: Replicas) -> int:
     album = _Album()
-    run = _resume(wish) if wish.resume else _start(wish, album)
-    validate = run.validator(album.make_validate)
-    if validate is None:
+    is_first = replicas.rank == 0
+    run = _first_run(wish, album, replicas) if is_first else _joined_run(wish, replicas)
+    validate = run.validator(album.make_validate) if is_first else None
+    if validate is None and is_first:
         print("no val slices: the best checkpoint cannot be chosen", file=sys.stderr)
-    with stop_on_interrupt() as stop, TrainingBar(run.record.config, stop) as bar:
-        logs = album.logs = open_logs(run.folder, bar)
-        position = run.train(validate, logs, bar)
-    return _say(run, position, run.record.config.steps)
+    with (
+        stop_on_interrupt() as stop,
+        TrainingBar(run.record.config, stop, is_shown=is_first) as bar,
+    ):
+        logs = album.logs = open_logs(run.folder, bar) if is_first else Together([])
+        position = run.train(validate, logs, bar, replicas)
+    return _say(run, position, run.record.config.steps) if is_first else 0
+
+
+def _first_run(wish: TrainWish, album: _Album, replicas: Replicas) -> Run:
+    """Return the run, started by the first process or gone on with; then the others may open it."""
+    if replicas.count > 1 and wish.minutes is not None:
+        raise ConfigError(
+            f"--minutes {wish.minutes:g} cannot be timed with {replicas.count} processes; "
+            "give --steps"
+        )
+    run = _resume(wish) if wish.resume else _start(wish, album)
+    replicas.wait()
+    return run
+
+
+def _joined_run(wish: TrainWish, replicas: Replicas) -> Run:
+    replicas.wait()
+    return Run.resume(wish.out)
 
 
 def _start(wish: TrainWish, album: _Album) -> Run:

@@ -18,7 +18,7 @@ from medprism.training.config import TrainConfig
 class TrainingBar:
     """A bar on stderr that takes what the loop reports and logs; silent without a terminal."""
 
-    def __init__(self, config: TrainConfig, stop: Stop) -> None:
+    def __init__(self, config: TrainConfig, stop: Stop, *, is_shown: bool = True) -> None:
         self._config = config
         self._stop = stop
         self._losses: dict[str, float] = {}
@@ -31,7 +31,9 @@ class TrainingBar:
             TextColumn("{task.description}"),
             TimeRemainingColumn(),
         )
-        self._shown = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._shown = Progress(
+            *columns, console=console, disable=not (is_shown and console.is_terminal)
+        )
         self._task = self._shown.add_task("", total=config.steps)
 
     def __enter__(self) -> TrainingBar:
