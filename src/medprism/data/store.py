@@ -108,6 +108,10 @@ class SliceStore:
             tuple(row for row in self._unlabelled if row.dataset in datasets),
         )
 
+    def with_rows(self, rows: Sequence[SliceRow], infos: Mapping[str, DatasetInfo]) -> SliceStore:
+        """Return a view whose rows and descriptions say something else about the same bytes."""
+        return SliceStore(self.path, infos, rows, self._maps, self._unlabelled)
+
     def unlabelled(self, dataset: str | None = None) -> SliceStore:
         """Return a view with the slices on which nothing is labelled, for false positives.
 

@@ -172,26 +172,28 @@ def measure(model: LoadedModel, pairs: Sequence[Pair], clicks: int) -> dict[str,
     by_class = [Request(View(pair.image, 0), concept=pair.concept) for pair in pairs]
     with_example = [pair for pair in pairs if pair.reference is not None]
     by_example = [
-        Request(View(pair.image, 0), references=(_example(pair.reference),))
+        Request(View(pair.image, 0), references=(as_example(pair.reference),))
         for pair in with_example
         if pair.reference is not None
     ]
     figures = {
-        "semantic": _macro(pairs, _dices(model, encoder, pairs, by_class)),
-        "one-shot": _macro(with_example, _dices(model, encoder, with_example, by_example)),
+        "semantic": _macro(pairs, dices(model, encoder, pairs, by_class)),
+        "one-shot": _macro(with_example, dices(model, encoder, with_example, by_example)),
     }
     rounds = _click(model, encoder, pairs, clicks)
     figures |= {f"clicks@{number}": _macro(pairs, rounds[number - 1]) for number in _REPORTED}
     return {**figures, "score": float(np.mean(list(figures.values())))}
 
 
-def _example(reference: Reference) -> ReferenceView:
+def as_example(reference: Reference) -> ReferenceView:
+    """Return the only slice of a reference as an example for a request."""
     return ReferenceView(reference, View(reference.image, 0))
 
 
-def _dices(
+def dices(
     model: LoadedModel, encoder: Encoder, pairs: Sequence[Pair], requests: Sequence[Request]
 ) -> list[float]:
+    """Return the Dice of the answer to each request against the truth of its pair."""
     answers = decode(model.segmenter, encoder, requests)
     return [
         dice(_mask(encoder, request, answer), pair.truth)

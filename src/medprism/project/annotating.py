@@ -17,9 +17,12 @@ from medprism.project.project import Project
 from medprism.project.shelf import ImageShelf
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Desk:
-    """What sessions of one project share: the model, memory for encodings, images at hand."""
+    """What sessions of one project share: the model, memory for encodings, images at hand.
+
+    `model` may be exchanged; sessions that are open keep the one they began with.
+    """
 
     project: Project
     model: LoadedModel
@@ -90,7 +93,7 @@ def presegment(desk: Desk, session: Session, image: int, progress: Progress | No
         CancelledError: the progress asked to stop; nothing was changed.
     """
     begun = set(session.labels)
-    known = _class_names(desk.model)
+    known = _class_names(session.model)
     names = [one.name for one in desk.project.labels.all() if one.name not in begun]
     classes = [name for name in names if name in known]
     by_reference = [
@@ -98,7 +101,7 @@ def presegment(desk: Desk, session: Session, image: int, progress: Progress | No
         for name in names
         if name not in known
         and name in session.references
-        and desk.model.segmenter.accepts.references
+        and session.model.segmenter.accepts.references
     ]
     if not classes and not by_reference:
         return False

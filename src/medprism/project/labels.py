@@ -121,6 +121,15 @@ class LabelTable:
         )
         return 0 if row is None else int(row["n"])
 
+    def count_masks(self, label: int) -> int:
+        """Return the number of images with an accepted mask that shows a label."""
+        row = self._database.row(
+            "SELECT COUNT(*) AS n FROM acceptances JOIN images ON images.id = acceptances.image"
+            " WHERE label = ? AND is_current = 1 AND pixels > 0 AND is_removed = 0",
+            (label,),
+        )
+        return 0 if row is None else int(row["n"])
+
 
 def check_name(name: str) -> str:
     """Return a name without blanks around it.

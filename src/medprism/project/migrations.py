@@ -103,5 +103,22 @@ _FIRST: Final[Migration] = (
     "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
 
+# Checkpoints that were trained here; the base model, which the server was started with, has no row.
+_CHECKPOINTS: Final[Migration] = (
+    """CREATE TABLE checkpoints (
+        id INTEGER PRIMARY KEY,
+        file TEXT NOT NULL UNIQUE,
+        weights_hash TEXT NOT NULL,
+        label INTEGER NOT NULL REFERENCES labels (id),
+        job INTEGER NOT NULL UNIQUE REFERENCES jobs (id),
+        parent INTEGER REFERENCES checkpoints (id),
+        report TEXT NOT NULL,
+        author TEXT NOT NULL,
+        created TEXT NOT NULL,
+        is_current INTEGER NOT NULL DEFAULT 0
+    )""",
+    "CREATE UNIQUE INDEX one_current_checkpoint ON checkpoints (is_current) WHERE is_current = 1",
+)
+
 # The position, from 1, is the version that a step leads to; steps are never changed or removed.
-MIGRATIONS: Final[tuple[Migration, ...]] = (_FIRST,)
+MIGRATIONS: Final[tuple[Migration, ...]] = (_FIRST, _CHECKPOINTS)

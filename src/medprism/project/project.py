@@ -11,6 +11,7 @@ from typing import IO, Final
 
 from medprism.core.durable import make_folder
 from medprism.core.errors import ProjectError
+from medprism.project.checkpoints import Checkpoints
 from medprism.project.database import Database
 from medprism.project.discovery import discover
 from medprism.project.examples import Examples
@@ -25,7 +26,7 @@ from medprism.project.works import Works
 HOME: Final = "medprism-project"
 DATABASE: Final = "project.sqlite"
 LEASE_SECONDS: Final = 900.0
-_FOLDERS: Final = ("masks", "work", "uploads", "exports")
+_FOLDERS: Final = ("masks", "work", "uploads", "exports", "checkpoints", "training")
 
 
 class Project:
@@ -70,9 +71,11 @@ class Project:
         self.works = Works(self.database, self.home / "work")
         self.leases = Leases(self.database, lease_seconds, clock)
         self.jobs = Jobs(self.database)
+        self.checkpoints = Checkpoints(self.database, self.home / "checkpoints")
         self.preferences = Preferences(self.database)
         self.leases.clear()
         self.masks.sweep()
+        self.checkpoints.sweep()
 
     @property
     def name(self) -> str:
@@ -88,6 +91,11 @@ class Project:
     def exports(self) -> Path:
         """The folder of files that exports made."""
         return self.home / "exports"
+
+    @property
+    def training(self) -> Path:
+        """The folder of trainings that go on, one folder a job."""
+        return self.home / "training"
 
     def scan(self) -> list[ImageRecord]:
         """Add images that are new in the folder and return them."""

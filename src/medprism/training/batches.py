@@ -76,10 +76,10 @@ def to_batch(episode: Episode) -> Batch:
     else:
         requests, refs = episode.reference_images.shape[:2]
         flat = episode.reference_images.reshape(requests * refs, size, size, 3)
-        reference_images = _standardised(flat).reshape(requests, refs, 3, size, size)
+        reference_images = standardised(flat).reshape(requests, refs, 3, size, size)
         reference_masks = torch.from_numpy(episode.reference_masks.astype(np.float32) / 255)
     return Batch(
-        images=_standardised(episode.images),
+        images=standardised(episode.images),
         image_index=torch.from_numpy(episode.image_index),
         concept=torch.from_numpy(episode.concept),
         target=torch.from_numpy(episode.targets.astype(np.float32) / 255),
@@ -88,6 +88,7 @@ def to_batch(episode: Episode) -> Batch:
     )
 
 
-def _standardised(images: UInt8[np.ndarray, "n h w 3"]) -> torch.Tensor:
+def standardised(images: UInt8[np.ndarray, "n h w 3"]) -> torch.Tensor:
+    """Return canvases as the model takes them: channels first, centred and scaled."""
     values = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     return (values - CENTRE) / SCALE

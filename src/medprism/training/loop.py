@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import AdamW
 
 from medprism.core.errors import InternalError
 from medprism.core.progress import Progress
@@ -54,6 +55,28 @@ class Schedule:
     log_every: int = 20
 
 
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """How a model learns: what turns a batch into a loss, and what changes the weights.
+
+    `step` takes a batch, its plan and its randomness and returns a `StepResult`.
+    """
+
+    step: nn.Module
+    optimizer: AdamW
+
+
+# Takes the model of a run; a run that goes on gets the same learner again.
+MakeLearner = Callable[[KPrism, TrainConfig], Learner]
+
+
+def learn_everything(model: KPrism, config: TrainConfig) -> Learner:
+    """Return the learner of a whole run: every weight but the frozen part of a pretrained trunk."""
+    freeze_trunk(model, config.pretrained)
+    step = TrainingStep(model, config.output_weights, config.later_weight)
+    return Learner(step, make_optimizer(model, config))
+
+
 @dataclass
 class _Meter:
     """Running figures since the last report."""
@@ -85,6 +108,7 @@ def train(
     log: Log,
     progress: Progress,
     replicas: Replicas | None = None,
+    make_learner: MakeLearner = learn_everything,
 ) -> Position:
     """Train until the last step or until cancelled; go on where `folder` left off.
 
@@ -95,9 +119,8 @@ def train(
     Raises:
         InternalError: the loss or its gradient is not finite; the saved state stays good.
     """
-    step_module = TrainingStep(model, config.output_weights, config.later_weight)
-    freeze_trunk(model, config.pretrained)
-    optimizer = make_optimizer(model, config)
+    learner = make_learner(model, config)
+    step_module, optimizer = learner.step, learner.optimizer
     average = average_of(model)
     position = Position(0, 0.0, None)
     if (folder / STATE_FILE).exists():

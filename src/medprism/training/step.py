@@ -15,6 +15,7 @@ from medprism.core.randomness import counter_rng
 from medprism.models.kprism.model import KPrism
 from medprism.models.segmenter import (
     Clicks,
+    Features,
     Prompts,
     ReferenceFeatures,
     TensorValue,
@@ -76,7 +77,13 @@ class TrainingStep(nn.Module):
 
     def forward(self, batch: Batch, plan: StepPlan, randomness: StepRandomness) -> StepResult:
         """Return the loss over all rounds of the plan."""
-        features = self.model.encode(batch.images).select(batch.image_index)
+        return self.respond(self.model.encode(batch.images), batch, plan, randomness)
+
+    def respond(
+        self, images: Features, batch: Batch, plan: StepPlan, randomness: StepRandomness
+    ) -> StepResult:
+        """Return the loss over all rounds of the plan, with the batch's images already encoded."""
+        features = images.select(batch.image_index)
         references = self._references(batch) if plan.asks_references else None
         concept = batch.concept if plan.asks_class else None
         truth = (batch.target >= 0.5).numpy()

@@ -14,7 +14,7 @@ from medprism.core.errors import ConfigError
 from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes
 from medprism.training.config import StageConfig, TrainConfig
-from medprism.training.loop import Schedule, train
+from medprism.training.loop import MakeLearner, Schedule, learn_everything, train
 
 WARM_UP: Final = 2
 # The cost of a step depends on its rounds, so that few of them say little.
@@ -64,7 +64,11 @@ class _NoLog:
 
 
 def time_steps(
-    build: Callable[[], KPrism], sampler: DrawsEpisodes, config: TrainConfig, minutes: float
+    build: Callable[[], KPrism],
+    sampler: DrawsEpisodes,
+    config: TrainConfig,
+    minutes: float,
+    make_learner: MakeLearner = learn_everything,
 ) -> Timing:
     """Time steps of every stage on a model that is thrown away.
 
@@ -86,6 +90,7 @@ def time_steps(
                 on_best=None,
                 log=_NoLog(),
                 progress=watch,
+                make_learner=make_learner,
             )
         seconds.append(watch.seconds_per_step)
     return Timing(tuple(seconds), time.monotonic() - started)

@@ -18,6 +18,7 @@ from medprism.apps.workbench.access import Gate
 from medprism.apps.workbench.monai_label import facade as monai_label
 from medprism.apps.workbench.nninteractive import facade as nninteractive
 from medprism.apps.workbench.routes import (
+    checkpoints,
     images,
     jobs,
     labels,
@@ -66,7 +67,7 @@ def create_app(bench: Workbench, static: Path | None = None) -> FastAPI:
     )
     app.state.workbench = bench
     failure.install(app)
-    for module in (project, images, labels, sessions, masks, references, jobs):
+    for module in (project, images, labels, sessions, masks, references, checkpoints, jobs):
         app.include_router(module.router)
     nninteractive.install(app, bench)
     monai_label.install(app, bench)

@@ -245,7 +245,27 @@ class ExportJob(Body):
     logs: bool = True
 
 
+class TrainingJob(Body):
+    """Train a class on the accepted masks of a label, for minutes (default 2) or steps."""
+
+    kind: Literal["training"]
+    label: Name
+    minutes: float | None = Field(None, gt=0, le=240, allow_inf_nan=False, examples=[2])
+    steps: int | None = Field(None, ge=1, le=100_000)
+    checkpoint: Entry | None = Field(
+        None, description="Checkpoint to begin with, 0: the base model; without it the one in use."
+    )
+    use: bool = Field(True, description="Use the new checkpoint once it is there.")
+
+    @model_validator(mode="after")
+    def has_one_length(self) -> TrainingJob:
+        """Refuse a length that is given twice."""
+        if self.minutes is not None and self.steps is not None:
+            raise ValueError("give either minutes or steps")
+        return self
+
+
 JobBody = Annotated[
-    PresegmentJob | ScoreJob | ExportJob,
+    PresegmentJob | ScoreJob | ExportJob | TrainingJob,
     Field(discriminator="kind", examples=[{"kind": "export", "format": "nifti", "logs": True}]),
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from medprism.apps.workbench.pictures import Window
-from medprism.apps.workbench.workbench import Workbench
+from medprism.apps.workbench.workbench import BASE, Workbench
+from medprism.project.checkpoints import CheckpointRecord
 from medprism.project.examples import ExampleRecord
 from medprism.project.images import ImageRecord
 from medprism.project.jobs import JobRecord
@@ -48,6 +50,7 @@ def show_label(bench: Workbench, record: LabelRecord) -> Json:
         "is_class": bench.class_name(record.name) == record.name,
         "references": len(bench.project.examples.find(record.id, only_active=True)),
         "accepted": bench.project.labels.count_accepted(record.id),
+        "masks": bench.project.labels.count_masks(record.id),
     }
 
 
@@ -97,6 +100,44 @@ def show_job(record: JobRecord) -> Json:
         "ended": record.ended,
         "result": record.result,
         "has_file": record.file is not None,
+    }
+
+
+def show_checkpoints(bench: Workbench) -> Json:
+    """Return the base model and what was trained in the project."""
+    trained = [show_checkpoint(bench, one) for one in bench.project.checkpoints.all()]
+    return {"current": bench.checkpoint, "checkpoints": [show_base(bench), *trained]}
+
+
+def show_base(bench: Workbench) -> Json:
+    """Return the model that the server was started with, as checkpoint 0."""
+    nothing = dict.fromkeys(("label", "parent", "job", "author", "created", "report"))
+    return {
+        "id": BASE,
+        "name": Path(bench.base.name).name,
+        "is_base": True,
+        "is_current": bench.checkpoint == BASE,
+        "is_missing": False,
+        "weights_hash": bench.base.weights_hash,
+        **nothing,
+    }
+
+
+def show_checkpoint(bench: Workbench, record: CheckpointRecord) -> Json:
+    """Return a checkpoint that was trained in the project."""
+    return {
+        "id": record.id,
+        "name": record.file,
+        "is_base": False,
+        "is_current": bench.checkpoint == record.id,
+        "is_missing": not bench.project.checkpoints.is_there(record),
+        "label": record.label_name,
+        "parent": BASE if record.parent is None else record.parent,
+        "job": record.job,
+        "author": record.author,
+        "created": record.created,
+        "weights_hash": record.weights_hash,
+        "report": record.report,
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from medprism.apps.workbench.job_runner import JobRunner, Outcome
@@ -12,9 +14,10 @@ from medprism.apps.workbench.open_sessions import OpenSessions
 from medprism.apps.workbench.pictures import Windows
 from medprism.apps.workbench.settings import WorkbenchSettings
 from medprism.apps.workbench.turns import ModelTurns
-from medprism.core.errors import ConflictError, LabelError
+from medprism.core.errors import ConflictError, LabelError, MedprismError
 from medprism.core.progress import Progress
 from medprism.engines.loaded import LoadedModel
+from medprism.engines.loading import load
 from medprism.inference.memory import Memory
 from medprism.inference.propagation import Propagation, propagate
 from medprism.io.mask_file import Colour
@@ -26,6 +29,10 @@ from medprism.project.labels import LabelRecord, check_name
 from medprism.project.project import Project
 from medprism.project.shelf import ImageShelf
 
+_log = logging.getLogger(__name__)
+
+# The number of the model that the server was started with among the checkpoints.
+BASE: Final = 0
 SHORT_JOBS: Final = frozenset({"propagate"})
 
 
@@ -34,10 +41,13 @@ class Workbench:
 
     def __init__(self, project: Project, model: LoadedModel, settings: WorkbenchSettings) -> None:
         self.project = project
-        self.model = model
+        self.base = model
         self.settings = settings
+        self.notice: str | None = None
         memory = Memory.of(settings.encodings_bytes, settings.maps_bytes)
         self.desk = Desk(project, model, ImageShelf(project, settings.images_bytes), memory)
+        self.checkpoint = BASE
+        self._choosing = threading.Lock()
         self.turns = ModelTurns()
         self.windows = Windows()
         self.sessions = OpenSessions(
@@ -57,10 +67,37 @@ class Workbench:
             },
             SHORT_JOBS,
         )
+        self._open_chosen()
         self.sweeps: list[Callable[[], None]] = [self.sessions.sweep]
         self.endings: list[Callable[[], None]] = []
         self._is_ending = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model that sessions opened from now on work with."""
+        return self.desk.model
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model in use, without the folder it lies in."""
+        return Path(self.model.name).name
+
+    def use_checkpoint(self, checkpoint: int) -> None:
+        """Use a checkpoint of the project from now on; 0 is the base model.
+
+        Sessions that are open stay with their model.
+
+        Raises:
+            UnknownEntryError: there is none of this number.
+            ProjectError: its file was taken away.
+            CheckpointError: its file is damaged.
+        """
+        with self._choosing:
+            model = self._load(checkpoint)
+            self.project.checkpoints.use(None if checkpoint == BASE else checkpoint)
+            self.desk.model, self.checkpoint, self.notice = model, checkpoint, None
+        self.sessions.note_knowledge()
 
     def start(self) -> None:
         """Take up jobs that were running, and begin to save and to end sessions by themselves."""
@@ -106,6 +143,23 @@ class Workbench:
         """Start to carry a label of an open session through its volume."""
         payload = {"session": opened.holder, "label": label, "sources": sources}
         return self.jobs.start("propagate", payload, opened.author)
+
+    def _load(self, checkpoint: int) -> LoadedModel:
+        if checkpoint == BASE:
+            return self.base
+        record = self.project.checkpoints.get(checkpoint)
+        return load(self.project.checkpoints.path_of(record))
+
+    def _open_chosen(self) -> None:
+        """Go on with the checkpoint that was in use; where that fails, with the base model."""
+        chosen = self.project.checkpoints.current()
+        if chosen is None:
+            return
+        try:
+            self.desk.model, self.checkpoint = self._load(chosen.id), chosen.id
+        except MedprismError as error:
+            self.notice = f"the base model is in use, since checkpoint {chosen.id} fails: {error}"
+            _log.warning("a checkpoint could not be opened; the base model is in use")
 
     def _sweep(self) -> None:
         while not self._is_ending.wait(self.settings.autosave_seconds):

@@ -14,6 +14,7 @@ from medprism.apps.workbench.failure import Failure
 from medprism.apps.workbench.routes.given import Author, Bench
 from medprism.apps.workbench.schemas import Login, SettingsChange
 from medprism.io.writer import MASK_FORMATS
+from medprism.training.finetune import LEAST_MASKS
 
 router = APIRouter(prefix="/api", tags=["project"])
 
@@ -40,7 +41,8 @@ def show_project(bench: Bench, author: Author) -> dict[str, Any]:
         "version": __version__,
         "images": bench.project.images.counts(),
         "model": {
-            "name": model.name,
+            "name": bench.model_name,
+            "checkpoint": bench.checkpoint,
             "classes": len(model.concepts) if accepts.classes else 0,
             "accepts": asdict(accepts),
             "long_side": model.long_side,
@@ -52,7 +54,9 @@ def show_project(bench: Bench, author: Author) -> dict[str, Any]:
             "upload_bytes": bench.settings.upload_bytes,
             "sessions": bench.settings.max_sessions,
             "lease_seconds": bench.settings.lease_seconds,
+            "training_masks": LEAST_MASKS,
         },
+        "notice": bench.notice,
         "author": author,
     }
 
