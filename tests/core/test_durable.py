@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medprism.core.durable import publish, read_json, write_bytes, write_durably, write_json
+from medprism.core.durable import (
+    make_folder,
+    publish,
+    read_json,
+    write_bytes,
+    write_durably,
+    write_folder_durably,
+    write_json,
+)
 from medprism.core.errors import FormatVersionError, WriteError
 
 OLD, NEW = b"the old content", b"the new and longer content"
@@ -216,3 +224,64 @@ def test_a_compact_document_is_one_line_and_reads_the_same(tmp_path: Path) -> No
     assert (tmp_path / "b.json").read_bytes().count(b"\n") == 0
     a, b = (read_json(tmp_path / f"{name}.json", "thing", 1) for name in "ab")
     assert a == b
+
+
+def fill(folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / name).write_bytes(NEW)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    (folder / "old").write_bytes(OLD)
+    return folder
+
+
+def test_a_whole_folder_replaces_the_old_one(filled: Path) -> None:
+    write_folder_durably(filled, fill)
+    assert sorted(path.name for path in filled.iterdir()) == ["a", "b"]
+    assert (filled / "b").read_bytes() == NEW
+    assert filled.stat().st_mode & 0o777 == 0o755
+    assert (filled / "a").stat().st_mode & 0o777 == 0o644
+    assert alone(filled)
+
+
+@pytest.mark.parametrize(
+    ("function", "fail_at"),
+    [("fsync", 1), ("fsync", 3), ("chmod", 1), ("chmod", 3), ("rename", 1), ("rename", 2)],
+)
+def test_a_failure_before_the_new_folder_is_there_leaves_the_old_one(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, function: str, fail_at: int
+) -> None:
+    shim = Shim(getattr(os, function), fail_at, errno.EIO)
+    monkeypatch.setattr(os, function, shim)
+    with pytest.raises(WriteError, match="cannot write .*slices: Input/output error"):
+        write_folder_durably(filled, fill)
+    assert shim.calls >= fail_at
+    monkeypatch.undo()
+    assert (filled / "old").read_bytes() == OLD
+    assert alone(filled)
+
+
+def test_whatever_stops_the_filling_leaves_the_old_folder(filled: Path) -> None:
+    def stop(folder: Path) -> None:
+        fill(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_folder_durably(filled, stop)
+    assert [path.name for path in filled.iterdir()] == ["old"]
+    assert alone(filled)
+    with pytest.raises(WriteError, match="cannot write .*No such file"):
+        write_folder_durably(filled / "nowhere" / "slices", fill)
+
+
+def test_folders_are_made_with_their_parents_or_one_sentence(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="cannot make the run folder .*file/b: "):
+        make_folder(tmp_path / "file" / "b", "run folder")

@@ -1,9 +1,10 @@
-"""Files that are either whole or not there: write to a temporary name, fsync, rename."""
+"""Files and folders that are whole or not there: write to a temporary name, fsync, rename."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,6 +63,49 @@ def publish(temporary: Path, path: Path) -> None:
         ) from error
 
 
+def write_folder_durably(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` put files into a new folder beside `folder`, make them durable, then rename it.
+
+    A folder that is there is replaced with all that is in it, so whoever calls says whether it may
+    be. On any failure it is left as it was. No system call exchanges two folders: killed between
+    the two renames, the new one is there under its temporary name, and the former one beside it.
+
+    Raises:
+        WriteError: the disk is full, the parent is missing or not writable.
+    """
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    former = temporary.with_name(temporary.name.replace(".writing-", ".replaced-"))
+    try:
+        fill(temporary)
+        for path in temporary.iterdir():
+            _fsync(path)
+            path.chmod(0o644)
+        _fsync(temporary)
+        temporary.chmod(0o755)
+        _exchange(temporary, folder, former)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(former, ignore_errors=True)
+    sync_folder(folder.parent)
+
+
+def _exchange(temporary: Path, folder: Path, former: Path) -> None:
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    folder.rename(former)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        former.rename(folder)
+        raise
+
+
 def _cannot_write(path: Path, error: OSError) -> WriteError:
     return WriteError(
         f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
@@ -99,18 +143,20 @@ def sync_folder(folder: Path) -> None:
         ) from error
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, kind: str = "folder") -> None:
     """Make a folder with its missing parents, durably; one that is there is left alone.
+
+    `kind` is what the message calls it, such as "run folder".
 
     Raises:
         WriteError: no permission, or a file of that name is in the way.
     """
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another one"
+            f"cannot make the {kind} {folder}: {error.strerror}; choose another one"
         ) from error
     for one in reversed(missing):
         sync_folder(one.parent)

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from medprism.core.durable import write_json
+from medprism.core.durable import make_folder, write_json
 from medprism.core.errors import CancelledError, ConfigError, ImageReadError, StoreError
 from medprism.core.progress import Progress, SilentProgress
 from medprism.data.case import Dataset, DatasetInfo
@@ -183,7 +183,7 @@ def prepare(
     """
     config = config or PrepareConfig()
     progress = progress or SilentProgress()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with _locked(out):
         datasets = [open_dataset(Path(folder), out / "splits") for folder in folders]
         if config.resample:

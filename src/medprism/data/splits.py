@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from medprism.core.durable import read_json, write_json
+from medprism.core.durable import make_folder, read_json, write_json
 from medprism.core.errors import ConfigError
 from medprism.core.randomness import counter_rng
 from medprism.data.case import SPLITS
@@ -80,7 +80,7 @@ def load_or_draw_split(
     fresh = {c: p for c, p in patients.items() if c not in known and p not in homes}
     followers = {c: homes[p] for c, p in patients.items() if p in homes and c not in known}
     cases = {**known, **followers, **draw_split(fresh, config)}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_json(path, FORMAT, VERSION, {"seed": config.seed, "cases": dict(sorted(cases.items()))})
     return {case_id: cases[case_id] for case_id in patients}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medprism.core.concepts import ConceptTable
+from medprism.core.durable import make_folder
 from medprism.core.errors import CancelledError, ConfigError, StoreError
 from medprism.core.progress import Progress, SilentProgress
 from medprism.core.randomness import counter_rng
@@ -67,7 +68,7 @@ def run(
         CancelledError: the progress asked to stop; finished sets are kept.
     """
     progress = progress or SilentProgress()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     todo = {
         name: numbers
         for name in _datasets(store, plan)

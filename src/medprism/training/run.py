@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from medprism.core.concepts import ConceptTable
-from medprism.core.errors import ConfigError, StoreError, WriteError
+from medprism.core.durable import make_folder
+from medprism.core.errors import ConfigError, StoreError
 from medprism.core.progress import Progress
 from medprism.data.diet import choose_diet
 from medprism.data.episode import EpisodeConfig, EpisodeSampler
@@ -28,6 +29,7 @@ from medprism.models.catalog import PRESETS
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
+from medprism.training.distributed import Replicas
 from medprism.training.initial import begin_with
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
 from medprism.training.pretrained import start_trunk
@@ -105,7 +107,7 @@ class Run:
             CheckpointError: the checkpoint to start with is of another preset.
         """
         refuse_used(folder)
-        _make_folder(folder)
+        make_folder(folder, "run folder")
         checkpoint = None if order.start is None else load_checkpoint(order.start)
         store = order.store.resolve()
         diet = choose_diet(
@@ -152,10 +154,17 @@ class Run:
         concepts = self.record.concepts
         return make_validate(self.store, concepts, preset.long_side, preset.config(len(concepts)))
 
-    def train(self, validate: Validate | None, log: Log, progress: Progress) -> Position:
-        """Train until the last step or until the progress is cancelled.
+    def train(
+        self,
+        validate: Validate | None,
+        log: Log,
+        progress: Progress,
+        replicas: Replicas | None = None,
+    ) -> Position:
+        """Train until the last step or until the progress of any process is cancelled.
 
         Writes the best checkpoint whenever the score on `val` rises, and the last one at the end.
+        Of several `replicas` the first one writes.
 
         Raises:
             InternalError: the loss is not finite.
@@ -174,8 +183,9 @@ class Run:
             on_best=keeper.keep_best,
             log=keeper,
             progress=progress,
+            replicas=replicas,
         )
-        if position.step:
+        if position.step and (replicas is None or replicas.rank == 0):
             weights = read_average(self.folder / STATE_FILE)
             self.ship(LAST, position, weights, {})
         return position
@@ -281,12 +291,3 @@ def _parts(store: Path, sets: tuple[str, ...]) -> dict[str, str]:
     manifest = read_manifest(store) or {"datasets": {}}
     entries = manifest["datasets"]
     return {name: str(entries[name]["part"]) for name in sets if name in entries}
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(
-            f"cannot make the run folder {folder}: {error.strerror}; choose another one"
-        ) from error

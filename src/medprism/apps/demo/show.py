@@ -16,7 +16,7 @@ from medprism.apps.demo.panels import compose
 from medprism.apps.demo.pictures import segment_pictures
 from medprism.apps.demo.row import FLOORS, Row
 from medprism.apps.demo.samples import write_brain
-from medprism.core.errors import WriteError
+from medprism.core.durable import make_folder
 from medprism.engines.loading import load
 from medprism.inference.session import Session
 from medprism.io.writer import write_png
@@ -35,7 +35,7 @@ def show(model: str, out: Path) -> int:
     """
     started = time.perf_counter()
     desk = Desk(Session(load(model)), out)
-    _make_folder(out)
+    make_folder(out)
     segment_brain(desk, write_brain(out / "brain.nii.gz"))
     segment_pictures(desk)
     write_png(out / "three-modes.png", compose(desk.panels))
@@ -65,12 +65,3 @@ def _table(rows: list[Row]) -> Table:
     for row in rows:
         table.add_row(*row.cells())
     return table
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(
-            f"cannot make the folder {out}: {error.strerror}; choose another one"
-        ) from error

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from medprism.core.durable import read_json, write_bytes, write_json
+from medprism.core.durable import make_folder, read_json, write_bytes, write_json
 from medprism.core.errors import CancelledError, ConfigError, LabelError
 from medprism.core.labels import LabelMap
 from medprism.core.progress import Progress, SilentProgress
@@ -90,7 +90,7 @@ def convert(
     items = tuple(replace(item, resample=resample) for item in read.items)
     collection = with_classes(replace(read, items=items))
     plan = LAYOUTS[to].plan(collection)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     former = _former(out)
     run = _Run(collection, plan, out, former, to)
     try:
@@ -99,7 +99,7 @@ def convert(
         run.save()
     documents = plan.documents(out)
     for name, content in documents.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((out / name).parent)
         write_bytes(out / name, content)
     run.remove_stale(set(documents))
     run.save()
@@ -226,7 +226,7 @@ def _write_item(
     channels = planned.item.channels
     for target in planned.images:
         path = out / target.path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         chosen = [channels[number] for number in target.channels]
         if target.slices:
             names = bring_slices(chosen[0], path.parent, path.name)
@@ -244,7 +244,7 @@ def _write_mask(
     planned: ItemPlan, collection: Collection, classes: Mapping[int, str], target: Path
 ) -> dict[str, int]:
     """Copy a mask that stays as it is, else write it anew; return the pixels that overlaps cost."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     source = planned.item.mask
     image = planned.item.channels[0].read()
     # Read even where it is copied: a mask on another grid than its image is refused here.
