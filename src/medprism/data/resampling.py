@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from medprism.data.case import Dataset
-from medprism.data.datasets.folder import FolderDataset
-from medprism.data.datasets.mask_kind import NumberMask
-from medprism.data.datasets.published_dataset import PublishedDataset
+
+
+@runtime_checkable
+class CanResample(Protocol):
+    """A dataset that can bring its masks onto the grids of their images."""
+
+    def with_resampling(self) -> Dataset:
+        """Return the same dataset, which then does."""
 
 
 def with_resampling(dataset: Dataset) -> Dataset:
     """Return a dataset that resamples masks of label numbers, by nearest neighbour in world mm.
 
-    Masks of other kinds (colours, outlines) know no place in the world and stay as they are.
+    Masks of other kinds (colours, outlines) know no place in the world and stay as they are; so
+    does a dataset that has no such masks (no `CanResample`).
     """
-    if isinstance(dataset, FolderDataset):
-        return replace(dataset, resample=True)
-    if isinstance(dataset, PublishedDataset) and isinstance(dataset.published.mask, NumberMask):
-        mask = replace(dataset.published.mask, resample=True)
-        return replace(dataset, published=replace(dataset.published, mask=mask))
-    return dataset
+    return dataset.with_resampling() if isinstance(dataset, CanResample) else dataset

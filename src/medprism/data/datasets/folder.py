@@ -7,7 +7,8 @@ Two layouts: `images/` and `masks/` with the same names, or `volumes/` with <cas
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from medprism.data.case import SPLITS, Case, DatasetInfo
 from medprism.data.datasets.description import WrittenSplit, read_description
 from medprism.data.datasets.series import SlicePosition, locate_slices
 from medprism.data.datasets.slices import cut_slices
+from medprism.data.piece import Piece
 from medprism.data.splits import SplitConfig, load_or_draw_split
 
 PICTURES: Final = (".png", ".jpg", ".jpeg", ".bmp")
@@ -53,6 +55,30 @@ class FolderDataset:
                 yield from cut_slices(case, image, self.masks[stem])
             else:
                 yield case
+
+    @property
+    def num_pieces(self) -> int:
+        """How many pictures and volumes there are."""
+        return len(self.images)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield pictures and whole volumes in the order of the cases; nothing is read yet."""
+        places = locate_slices(self.info.name, self.images)
+        for stem, image in self.images.items():
+            mask = self.masks[stem]
+            alone = replace(
+                self,
+                images={stem: image},
+                masks={stem: mask},
+                patients={stem: self.patients[stem]},
+                split={stem: self.split[stem]},
+            )
+            read = partial(_cases_at, alone, places[stem].relative_position)
+            yield Piece(stem, (image, mask), read)
+
+    def with_resampling(self) -> FolderDataset:
+        """Return the same dataset, which brings masks onto the grids of their images."""
+        return replace(self, resample=True)
 
     def _case(self, stem: str, place: SlicePosition) -> Case:
         return Case(
@@ -98,6 +124,13 @@ def open_volumes(folder: Path, splits: Path, config: SplitConfig | None = None) 
     images = {n.removesuffix("_img"): path for n, path in files.items() if n.endswith("_img")}
     masks = {n.removesuffix("_seg"): path for n, path in files.items() if n.endswith("_seg")}
     return _assemble(folder, images, masks, splits, config)
+
+
+def _cases_at(alone: FolderDataset, relative_position: float | None) -> Iterator[Case]:
+    for case in alone.cases():
+        # One picture alone does not know its place among the others; slices of a volume do.
+        is_picture = case.case_id in alone.images
+        yield replace(case, relative_position=relative_position) if is_picture else case
 
 
 def _assemble(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +18,10 @@ from medprism.core.image import Image
 from medprism.core.preprocess import RULES, IntensityRule, choose_rule, to_eight_bit_range
 from medprism.data.case import Case, DatasetInfo
 from medprism.data.datasets.file_pattern import FoundCase, find_cases
-from medprism.data.datasets.mask_kind import BesideMask, Numbers
+from medprism.data.datasets.mask_kind import BesideMask, NumberMask, Numbers
 from medprism.data.datasets.published import PublishedSet, Use
 from medprism.data.datasets.slices import planes_of, slices_of
+from medprism.data.piece import Piece
 from medprism.data.splits import SplitConfig, load_or_draw_split
 from medprism.io.foreign import decoding
 from medprism.io.reader import read_image
@@ -70,6 +72,25 @@ class PublishedDataset:
             return
         for case_id, image, numbers in read_case(published, found):
             yield from slices_of(replace(base, case_id=case_id), image, numbers)
+
+    @property
+    def num_pieces(self) -> int:
+        """How many places in the layout hold an image."""
+        return len(self.found)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what is found at each place, with all slices of volumes; nothing is read yet."""
+        for found in self.found:
+            split = {found.case_id: self.split[found.case_id]}
+            alone = replace(self, found=(found,), split=split)
+            yield Piece(found.case_id, (found.image, *found.masks), partial(alone.cases_of, found))
+
+    def with_resampling(self) -> PublishedDataset:
+        """Return the same dataset, whose masks of label numbers come onto their images' grids."""
+        mask = self.published.mask
+        if not isinstance(mask, NumberMask):
+            return self
+        return replace(self, published=replace(self.published, mask=replace(mask, resample=True)))
 
 
 class PlanesOnDemand(Mapping[int, Plane]):
