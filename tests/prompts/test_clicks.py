@@ -11,7 +11,13 @@ from scipy import ndimage
 
 from medprism.core.errors import PromptError
 from medprism.core.prompt import Click
-from medprism.prompts.clicks import draw_inner_click, draw_next_click, largest_error, next_click
+from medprism.prompts.clicks import (
+    draw_inner_click,
+    draw_next_click,
+    draw_unsteady_click,
+    largest_error,
+    next_click,
+)
 from medprism.prompts.components import depth, inner_part
 
 from .phantoms import blobs, hook
@@ -187,3 +193,26 @@ def test_the_largest_error_is_whole_and_cut_out() -> None:
     placed = component.placed(component.mask, (truth.shape[0], truth.shape[1]))
     assert np.array_equal(placed, labels == labels[placed][0])
     assert placed.sum() >= np.bincount(labels.ravel())[1:].max()
+
+
+def test_an_unsteady_click_scatters_around_the_steady_one_and_stays_inside() -> None:
+    truth = np.zeros((40, 90), bool)
+    truth[0:3, 84:90] = True
+    empty = np.zeros_like(truth)
+    drawn = [draw_unsteady_click(np.random.default_rng(i), empty, truth, 4.0) for i in range(400)]
+    steady = [draw_next_click(np.random.default_rng(i), empty, truth) for i in range(400)]
+    moves = np.array(
+        [(a.row - b.row, a.col - b.col) for a, b in zip(drawn, steady, strict=True) if a and b]
+    )
+    assert all(click is not None and click.is_positive for click in drawn)
+    assert all(0 <= click.row < 40 and 0 <= click.col < 90 for click in drawn if click)
+    assert moves[:, 0].max() > 8 and moves[:, 1].min() < -8
+    assert draw_unsteady_click(np.random.default_rng(0), truth, truth, 4.0) is None
+
+
+def test_a_hand_without_spread_is_steady() -> None:
+    truth = blobs(7, sigma=4.0)
+    for seed in range(20):
+        steady = draw_next_click(np.random.default_rng(seed), ~truth, truth)
+        unsteady = draw_unsteady_click(np.random.default_rng(seed), ~truth, truth, 0.0)
+        assert unsteady == steady

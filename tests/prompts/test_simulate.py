@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from medprism.core.errors import ConfigError
-from medprism.core.prompt import Interactions
+from medprism.core.prompt import Click, Interactions
 from medprism.prompts.clicks import next_click
 from medprism.prompts.simulate import simulate_clicks
 
@@ -90,3 +90,14 @@ def test_a_deaf_model_is_clicked_at_the_same_place_until_the_limit() -> None:
 def test_no_clicks_is_no_simulation() -> None:
     with pytest.raises(ConfigError, match="limit of 0 clicks"):
         simulate_clicks(lambda _: hook(), hook(), _dice, limit=0)
+
+
+def test_clicks_are_placed_where_the_user_chooses() -> None:
+    truth, places = hook(), iter([(3, 4), (9, 2)])
+
+    def choose(mask: np.ndarray, wanted: np.ndarray) -> Click:
+        assert wanted is truth
+        return Click(*next(places), True)
+
+    rounds = simulate_clicks(_DiskPredictor(truth.shape, 2.0), truth, _dice, limit=2, choose=choose)
+    assert rounds.clicks == (Click(3, 4, True), Click(9, 2, True))

@@ -64,6 +64,32 @@ def draw_next_click(
     return Click(component.top + row, component.left + col, is_positive)
 
 
+def draw_unsteady_click(
+    rng: np.random.Generator,
+    mask: Bool[np.ndarray, "height width"],
+    truth: Bool[np.ndarray, "height width"],
+    spread: float,
+) -> Click | None:
+    """Draw a click as `draw_next_click`, then move it as an unsteady hand does.
+
+    Row and column are moved by normal draws with a standard deviation of `spread` pixels and kept
+    inside the plane. The click keeps its sign wherever it lands, so it may say what is wrong.
+
+    >>> truth = np.zeros((60, 80), bool); truth[20:40, 30:50] = True
+    >>> rng = np.random.default_rng(0)
+    >>> draw_unsteady_click(rng, np.zeros_like(truth), truth, 3.0)
+    Click(row=34, col=47, is_positive=True)
+    """
+    click = draw_next_click(rng, mask, truth)
+    if click is None:
+        return None
+    height, width = truth.shape
+    row, col = np.rint(np.array([click.row, click.col]) + rng.normal(0.0, spread, 2)).astype(int)
+    return Click(
+        int(np.clip(row, 0, height - 1)), int(np.clip(col, 0, width - 1)), click.is_positive
+    )
+
+
 def draw_inner_click(rng: np.random.Generator, region: Mask2d, *, is_positive: bool) -> Click:
     """Draw a click well inside a region: a component by its area, then its inner part uniformly.
 

@@ -13,6 +13,7 @@ from medprism.prompts.clicks import next_click
 
 Predict = Callable[[Interactions], Mask2d]
 Score = Callable[[Mask2d, Mask2d], float]
+Choose = Callable[[Mask2d, Mask2d], Click | None]
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,15 @@ def simulate_clicks(
     limit: int,
     target: float = 1.0,
     start: Mask2d | None = None,
+    choose: Choose = next_click,
 ) -> ClickedRounds:
     """Click up to `limit` times, each time at the largest error of the mask before.
 
     It ends early once the score (Dice, as a rule) reaches `target` or nothing is wrong any more.
     `predict` is given all clicks so far; the caller keeps the mask of the previous round where
-    the model wants it. `start` is the mask to refine, empty by default. Nothing is random: the
-    same `predict` gives the same rounds. A `predict` that ignores a click is clicked at the same
-    place again, as in the published protocols.
+    the model wants it. `start` is the mask to refine, empty by default. `choose` places each click
+    (mask, truth); by default nothing is random: the same `predict` gives the same rounds, and one
+    that ignores a click is clicked at the same place again, as in the published protocols.
 
     Raises:
         ConfigError: fewer than one click allowed.
@@ -58,7 +60,7 @@ def simulate_clicks(
     score_before = reached = score(mask, truth)
     scores: list[float] = []
     while len(scores) < limit and reached < target:
-        click = next_click(mask, truth)
+        click = choose(mask, truth)
         if click is None:
             break
         said = said.with_added(click)

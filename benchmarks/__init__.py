@@ -1,0 +1,1 @@
+"""Measurements: `make speed`, `make bench`, and the programs behind them."""

@@ -1,0 +1,93 @@
+"""Many people at the real server: short with an untrained nano, in full with `make soak`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.load import Load, LoadSettings, growth_a_minute, run_load, to_markdown
+
+from medprism.core.errors import ConfigError
+from medprism.engines.loading import shipped_path
+from tests.untrained import save_untrained
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    save_untrained(path)
+    return path
+
+
+def test_two_people_for_a_few_seconds(nano: Path) -> None:
+    settings = LoadSettings(people=2, pause=0.5, clicks=3, seconds=6.0, warm_up=1.0)
+    load = run_load(str(nano), settings)
+    assert load.errors == ()
+    # Each of them clicks every half second unless the machine is very busy, and never more often.
+    assert 6 <= load.clicks <= 2 * (6 / 0.5 + 3)
+    assert load.images >= 2
+    assert 0 < load.p50 <= load.p95 <= load.p99 < 10_000
+    assert load.megabytes_after > 50
+    assert math.isfinite(load.growth)
+    assert 0 < load.processor <= load.processors
+    page = to_markdown(load, settings, "nano")
+    assert f"| {load.clicks} |" in page and "| errors | 0 |" in page
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_sixteen_people_for_ten_minutes() -> None:
+    if not shipped_path("kprism-compact").is_file():
+        pytest.skip("the checkout ships no weights of kprism-compact")
+    load = run_load("kprism-compact", LoadSettings())
+    assert load.errors == ()
+    assert load.clicks >= 0.95 * 16 * 600 / 2
+    assert load.growth < 1.0, load
+    # The queue does not grow: masks are there before the next click is due.
+    assert load.p95 < 2000, load
+
+
+def test_growth_is_the_slope_after_the_warm_up() -> None:
+    moments = np.arange(0.0, 600.0)
+    filling = np.minimum(moments, 120.0) * 4
+    leaking = filling + np.maximum(moments - 120, 0) * 1.5 / 60
+    assert growth_a_minute(moments.tolist(), filling.tolist(), 120.0) == pytest.approx(0, abs=1e-9)
+    assert growth_a_minute(moments.tolist(), leaking.tolist(), 120.0) == pytest.approx(1.5)
+    assert growth_a_minute(moments.tolist(), filling.tolist(), 0.0) > 10
+    assert math.isnan(growth_a_minute([0.0, 1.0], [5.0, 6.0], 30.0))
+
+
+def test_there_are_images_for_everybody_until_the_end() -> None:
+    settings = LoadSettings(people=3, pause=1.0, clicks=4, seconds=60.0, warm_up=0.0)
+    assert settings.images * settings.clicks >= 3 * 60
+
+
+def test_a_load_without_an_end_or_people_is_refused() -> None:
+    for wrong in ({"warm_up": 600.0}, {"people": 0}, {"clicks": 0}, {"pause": 0.0}):
+        with pytest.raises(ConfigError):
+            replace(LoadSettings(), **wrong)
+
+
+def test_the_report_names_errors_and_late_masks() -> None:
+    load = Load(
+        clicks=12,
+        images=3,
+        errors=("MedprismError: full",),
+        p50=10.0,
+        p95=20.0,
+        p99=30.0,
+        late=7,
+        going_on_p95=40.0,
+        megabytes_before=500.0,
+        megabytes_after=512.0,
+        growth=0.25,
+        processor=0.5,
+        others=1.25,
+        processors=2,
+    )
+    page = to_markdown(load, LoadSettings(references=True), "some-model")
+    for told in ("| errors | 1 |", "| 7 |", "0.25 MB a minute", "1.25", "0.50 of 2", "some-model"):
+        assert told in page
