@@ -97,6 +97,7 @@ def test_a_full_disk_ends_the_run_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(_: int) -> None:
         raise OSError(28, "No space left on device")
 
+    (tmp_path / "out").mkdir()
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(WriteError, match=r"a\.png.*No space left"):
         segment_folder(_session(), tmp_path / "in", LIVER, tmp_path / "out")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from medprism.core.durable import make_folder
 from medprism.core.errors import (
     CancelledError,
     ImageReadError,
@@ -21,10 +22,12 @@ from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import LabelStatistics, collect_statistics
 from medprism.io.reader import read_image
-from medprism.io.writer import MASK_FORMATS, default_mask_suffix, suffix_of
+from medprism.io.writer import default_mask_suffix, format_named, suffix_of
 
+# TIFF under the names that slide scanners and large pictures have; its content decides.
+SLIDE_SUFFIXES: Final = (".tif", ".tiff", ".svs", ".ndpi", ".scn", ".bif", ".btf", ".tf8")
 IMAGE_SUFFIXES: Final = (
-    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"),
+    *(".png", ".jpg", ".jpeg", ".bmp", *SLIDE_SUFFIXES),
     *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
 )
 
@@ -86,7 +89,7 @@ def segment_folder(
 ) -> ArchiveReport:
     """Segment every image file directly inside a folder; masks are named after the images.
 
-    They have the format of their image, or `format`, a key of `io.writer.MASK_FORMATS`.
+    They have the format of their image, or `format`, a name of `io.writer.format_named`.
 
     Examples are encoded once. A file that cannot be segmented is reported and left out.
 
@@ -97,16 +100,10 @@ def segment_folder(
         LabelError: an unknown class.
     """
     progress = progress or SilentProgress()
-    if knowledge.has_marks:
-        raise PromptError(
-            f"clicks and boxes belong to one image and {folder} is a folder of them; "
-            "segment the images one by one, or ask by class or references"
-        )
-    if format is not None and format not in MASK_FORMATS:
-        raise WriteError(f"there is no format {format!r}; choose {', '.join(MASK_FORMATS)}")
-    chosen = None if format is None else MASK_FORMATS[format]
+    check_no_marks(knowledge, folder)
+    chosen = None if format is None else format_named(format)
     images = list_images(folder)
-    _make_folder(out, folder)
+    make_mask_folder(out, folder)
     teach(session, knowledge)
     done: list[Segmented] = []
     failed: list[tuple[Path, str]] = []
@@ -118,7 +115,7 @@ def segment_folder(
         try:
             image = read_image(path)
             suffix = default_mask_suffix(image) if chosen is None else chosen.suffixes[0]
-            mask = out / f"{_stem(path)}{suffix}"
+            mask = out / f"{stem_of(path)}{suffix}"
             outputs = Outputs(mask=mask, priority=priority, format=format)
             _check_fits(outputs, image)
             done.append(_segment(session, image, knowledge, outputs))
@@ -130,7 +127,7 @@ def segment_folder(
     return ArchiveReport(tuple(done), tuple(failed))
 
 
-def list_images(folder: Path) -> tuple[Path, ...]:
+def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
     """Return the image files directly inside a folder, by their suffixes, sorted.
 
     Raises:
@@ -139,22 +136,59 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     images = sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and suffix_of(path, IMAGE_SUFFIXES) and not path.name.startswith(".")
+        if path.is_file() and suffix_of(path, suffixes) and not path.name.startswith(".")
     )
     if not images:
         raise ImageReadError(
-            f"{folder} holds no image file ({', '.join(IMAGE_SUFFIXES)}); choose another folder, "
+            f"{folder} holds no image file ({', '.join(suffixes)}); choose another folder, "
             "or for a DICOM series name a mask file as output"
         )
     by_stem: dict[str, Path] = {}
     for path in images:
-        former = by_stem.setdefault(_stem(path), path)
+        former = by_stem.setdefault(stem_of(path), path)
         if former != path:
             raise ImageReadError(
                 f"the masks of {former.name} and {path.name} in {folder} would share a name; "
                 "rename one of them"
             )
     return tuple(images)
+
+
+def check_no_marks(knowledge: Knowledge, folder: Path) -> None:
+    """Refuse clicks and boxes for a folder of images.
+
+    Raises:
+        PromptError: there is one.
+    """
+    if knowledge.has_marks:
+        raise PromptError(
+            f"clicks and boxes belong to one image and {folder} is a folder of them; "
+            "segment the images one by one, or ask by class or references"
+        )
+
+
+def make_mask_folder(out: Path, folder: Path) -> None:
+    """Make the folder for the masks of the images in another one.
+
+    Raises:
+        WriteError: it is the folder of the images itself, or cannot be made.
+    """
+    if out.resolve() == folder.resolve():
+        raise WriteError(
+            f"{out} is the folder of the images, whose files masks must not replace; "
+            "choose another output folder"
+        )
+    make_folder(out)
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of an image file without its suffix.
+
+    >>> stem_of(Path("scan.v2.nii.gz"))
+    'scan.v2'
+    """
+    suffix = suffix_of(path, IMAGE_SUFFIXES) or ""
+    return path.name[: len(path.name) - len(suffix)]
 
 
 def _segment(
@@ -179,22 +213,3 @@ def _check_fits(outputs: Outputs, image: Image) -> None:
         outputs.check_image(image)
     except WriteError as error:
         raise ImageReadError(str(error)) from error
-
-
-def _make_folder(out: Path, folder: Path) -> None:
-    if out.resolve() == folder.resolve():
-        raise WriteError(
-            f"{out} is the folder of the images, whose files masks must not replace; "
-            "choose another output folder"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(
-            f"cannot make the folder {out}: {error.strerror}; choose another one"
-        ) from error
-
-
-def _stem(path: Path) -> str:
-    suffix = suffix_of(path, IMAGE_SUFFIXES) or ""
-    return path.name[: len(path.name) - len(suffix)]

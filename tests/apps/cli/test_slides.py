@@ -110,3 +110,26 @@ def test_a_mask_that_is_no_tiff_and_a_slide_that_is_none_are_refused(
     ended = medprism(*command, "-o", tmp_path / "m.tif")
     assert ended.status == 2 and "slide.svs" in ended.err
     assert not (tmp_path / "m.tif").exists()
+
+
+def test_a_folder_of_slides_is_segmented_one_by_one(
+    medprism: Command, nano: Path, slide: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "slides", tmp_path / "out"
+    folder.mkdir()
+    slide.rename(folder / "a.svs")
+    (folder / "b.svs").write_bytes(b"II*\x00 cut")
+    command = ("predict", folder, "--model", nano, "--classes", "hook", "--level", "2")
+    ended = medprism(*command, "-o", out, "--threads", "1", "--json")
+    assert ended.status == 2
+    assert "left out b.svs: " in ended.err
+    found = ended.json()
+    assert [Path(one["mask"]).name for one in found["segmented"]] == ["a.tif"]
+    assert [Path(one["image"]).name for one in found["failed"]] == ["b.svs"]
+    assert read_mask(out / "a.tif").array.shape == (75, 119)
+    (folder / "b.svs").unlink()
+    ended = medprism(*command, "-o", out, "--threads", "1")
+    assert ended.status == 0, ended.err
+    assert "a.svs level 2 (75 x 119 pixels of 1.996 µm, 1 tiles) -> " in ended.out
+    assert "name a folder" in medprism(*command, "-o", tmp_path / "m.tif").err
+    assert not (tmp_path / "m.tif").exists()

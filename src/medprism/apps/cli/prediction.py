@@ -13,7 +13,7 @@ from medprism.apps.cli.click_argument import parse_box, parse_click, parse_click
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.pacs import PacsWish, read_wish, segment_with_pacs
 from medprism.apps.cli.progress_bar import progress_bar
-from medprism.apps.cli.slides import read_tiling, segment_level, show_slide
+from medprism.apps.cli.slides import read_tiling, segment_level, show_slides
 from medprism.apps.reference_folder import open_references
 from medprism.core.errors import MedprismError, WriteError
 from medprism.engines.loading import load
@@ -64,19 +64,24 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
         )
     session = Session(load(wish.model, threads=wish.threads))
     if tiling is not None and wish.level is not None and wish.out is not None:
-        found = segment_level(
+        slides = segment_level(
             session, Path(wish.image), wish.level, knowledge, wish.out, tiling, _priority(wish)
         )
-        typer.echo(show_slide(found, as_json=as_json))
-        return 0
+        typer.echo(show_slides(slides, as_json=as_json))
+        return _status(slides.failed)
     report = _segment(session, wish, knowledge, pacs)
     if wish.statistics is not None:
         rows = [row for one in report.segmented for row in one.labels]
         write_statistics(wish.statistics, rows)
     typer.echo(_as_json(report) if as_json else "\n".join(_lines(report)))
-    for path, reason in report.failed:
+    return _status(report.failed)
+
+
+def _status(failed: tuple[tuple[Path, str], ...]) -> int:
+    """Name on stderr what was left out; return 2 if anything was."""
+    for path, reason in failed:
         print(f"left out {path.name}: {reason}", file=sys.stderr)
-    return MedprismError.exit_status if report.failed else 0
+    return MedprismError.exit_status if failed else 0
 
 
 def _knowledge(wish: Wish) -> Knowledge:

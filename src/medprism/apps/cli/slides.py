@@ -1,4 +1,4 @@
-"""`medprism predict --level`: one level of a whole slide, tile by tile."""
+"""`medprism predict --level`: one level of a whole slide, or of a folder of them, tile by tile."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from medprism.core.errors import ConfigError, WriteError
 from medprism.inference.knowledge import Knowledge
 from medprism.inference.session import Session
 from medprism.inference.slide import SegmentedSlide, Tiling, segment_slide
+from medprism.inference.slide_folder import SlideReport, segment_slides
+from medprism.io.writer import MASK_SUFFIXES, suffix_of
 
 
 def read_tiling(
@@ -33,7 +35,10 @@ def read_tiling(
             f"{given[0]} needs the image as a whole, and --level works tile by tile; leave it out"
         )
     if out is None:
-        raise WriteError("nothing says where the mask of the slide goes; give -o FILE.tif")
+        raise WriteError(
+            "nothing says where the mask of the slide goes; give -o FILE.tif, or -o FOLDER for a "
+            "folder of slides"
+        )
     return Tiling() if tile is None else Tiling(tile)
 
 
@@ -45,28 +50,57 @@ def segment_level(
     mask: Path,
     tiling: Tiling,
     priority: tuple[str, ...],
-) -> SegmentedSlide:
-    """Segment a level with a bar on stderr; see `inference.slide.segment_slide`."""
-    with progress_bar("tiles") as bar:
-        return segment_slide(
+) -> SlideReport:
+    """Segment a level of a slide, or of all slides of a folder, with a bar on stderr.
+
+    Raises:
+        WriteError: the masks of a folder of slides are to go into one file.
+        MedprismError: see `inference.slide.segment_slide` and `slide_folder.segment_slides`.
+    """
+    if not image.is_dir():
+        with progress_bar("tiles") as bar:
+            one = segment_slide(
+                session, image, level, knowledge, mask, bar, tiling=tiling, priority=priority
+            )
+        return SlideReport((one,))
+    if suffix_of(mask, tuple(MASK_SUFFIXES)) is not None:
+        raise WriteError(
+            f"{image} is a folder of slides and {mask} the name of one file; name a folder"
+        )
+    with progress_bar("slides") as bar:
+        return segment_slides(
             session, image, level, knowledge, mask, bar, tiling=tiling, priority=priority
         )
 
 
-def show_slide(found: SegmentedSlide, *, as_json: bool) -> str:
-    """Return what is printed about a slide."""
+def show_slides(report: SlideReport, *, as_json: bool) -> str:
+    """Return what is printed about slides."""
     if as_json:
-        slide = {
-            "image": str(found.image),
-            "mask": str(found.mask),
-            "level": found.level,
-            "shape": list(found.size.shape),
-            "spacing_mm": found.size.spacing,
-            "tiles": found.num_tiles,
-            "milliseconds": round(found.milliseconds, 1),
-            "labels": [asdict(row) for row in found.labels],
+        document = {
+            "segmented": [_as_json(one) for one in report.segmented],
+            "failed": [{"image": str(path), "reason": reason} for path, reason in report.failed],
         }
-        return json.dumps({"segmented": [slide], "failed": []}, indent=1)
+        return json.dumps(document, indent=1)
+    lines = [line for one in report.segmented for line in _lines(one)]
+    if report.failed:
+        lines.append(f"{len(report.segmented)} segmented, {len(report.failed)} left out")
+    return "\n".join(lines)
+
+
+def _as_json(found: SegmentedSlide) -> dict[str, object]:
+    return {
+        "image": str(found.image),
+        "mask": str(found.mask),
+        "level": found.level,
+        "shape": list(found.size.shape),
+        "spacing_mm": found.size.spacing,
+        "tiles": found.num_tiles,
+        "milliseconds": round(found.milliseconds, 1),
+        "labels": [asdict(row) for row in found.labels],
+    }
+
+
+def _lines(found: SegmentedSlide) -> list[str]:
     lines = [
         f"{found.image} level {found.level} ({found.size.describe()}, {found.num_tiles} tiles) -> "
         f"{found.mask} ({found.milliseconds:.0f} ms)"
@@ -74,4 +108,4 @@ def show_slide(found: SegmentedSlide, *, as_json: bool) -> str:
     for row in found.labels:
         size = f"{row.pixels} pixels" if row.area_mm2 is None else f"{row.area_mm2:.4g} mm2"
         lines.append(f"  {row.label}: {size}, presence {row.presence:.2f}")
-    return "\n".join(lines)
+    return lines
