@@ -20,6 +20,7 @@ from medprism.core.labels import LabelMap, Labels
 from medprism.io.palette import PALETTE
 from medprism.io.reader import read_image, read_mask
 from medprism.io.writer import (
+    FOLDER_FORMATS,
     MASK_FORMATS,
     choose_format,
     default_mask_suffix,
@@ -142,7 +143,7 @@ def test_masks_of_a_tilted_dicom_series_lie_on_its_grid(tmp_path: Path, suffix: 
         assert read_mask(path).geometry.matches(image.geometry, 1e-4)
 
 
-@pytest.mark.parametrize("suffix", PICTURES)
+@pytest.mark.parametrize("suffix", [*PICTURES, ".pngs"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (13, 21), (21, 3)])
 def test_pictures_come_back_with_names_in_every_format(
     tmp_path: Path, suffix: str, shape: tuple[int, int]
@@ -159,7 +160,7 @@ def test_pictures_come_back_with_names_in_every_format(
     np.testing.assert_array_equal(found.array, array)
 
 
-@pytest.mark.parametrize("suffix", [*VOLUMES, ".tif", ".tiff"])
+@pytest.mark.parametrize("suffix", [*VOLUMES, ".tif", ".tiff", ".pngs"])
 @pytest.mark.parametrize("shape", [(5, 7, 9), (3, 4, 3), (2, 1, 1), (4, 3, 3)])
 def test_volumes_come_back(tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(1).integers(0, 3, shape).astype(np.uint8)
@@ -169,7 +170,7 @@ def test_volumes_come_back(tmp_path: Path, suffix: str, shape: tuple[int, ...]) 
     np.testing.assert_array_equal(read_mask(tmp_path / f"m{suffix}", image).array, array)
 
 
-@pytest.mark.parametrize("suffix", [*VOLUMES, ".png", ".tif"])
+@pytest.mark.parametrize("suffix", [*VOLUMES, ".png", ".tif", ".pngs"])
 def test_more_than_255_labels_take_16_bit(tmp_path: Path, suffix: str) -> None:
     array = np.arange(13 * 21, dtype=np.uint16).reshape(13, 21) * 200
     names = {int(number): f"cell {number}" for number in array.ravel()[1:]}
@@ -203,6 +204,43 @@ def test_the_same_mask_gives_the_same_bytes(tmp_path: Path) -> None:
         for name in ("a", "b"):
             write_mask(tmp_path / f"{name}{suffix}", labels(PICTURE.shape), PICTURE)
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_a_volume_becomes_a_folder_of_indexed_pngs_one_a_slice(tmp_path: Path) -> None:
+    volume = image_on(oriented((0, 1, 2), (1.0, 1.0, 1.0)))
+    chosen = {"left lung": (1, 2, 3), "Tümor": (250, 128, 7)}
+    folder = tmp_path / "m.pngs"
+    for _ in range(2):
+        # The second time the former folder is replaced.
+        write_mask(folder, labels(SHAPE), volume, colours=chosen)
+        (folder / "slice_0009.png").touch()
+    write_mask(folder, labels(SHAPE), volume, colours=chosen)
+    numbers = labels(SHAPE).to_map().array
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"slice_{number:04d}.png" for number in range(SHAPE[0])
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pngs"]
+    for path, plane in zip(sorted(folder.iterdir()), numbers, strict=True):
+        with Pillow.open(path) as picture:
+            assert picture.mode == "P"
+            np.testing.assert_array_equal(np.asarray(picture), plane)
+        assert dict(read_mask(path).names) == {1: "left lung", 2: "Tümor"}
+    found = read_mask(folder, volume)
+    np.testing.assert_array_equal(found.array, numbers)
+    assert found.geometry is volume.geometry
+    assert dict(found.colours) == {1: (1, 2, 3), 2: (250, 128, 7)}
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "mine.pngs"
+    folder.mkdir()
+    (folder / "scan.png").write_bytes(b"mine")
+    with pytest.raises(WriteError, match="mine.pngs holds scan.png, which is no slice of a mask"):
+        write_mask(folder, labels(PICTURE.shape), PICTURE)
+    (tmp_path / "file.pngs").write_bytes(b"mine")
+    with pytest.raises(WriteError, match="is a file, and the slices go into a folder"):
+        write_mask(tmp_path / "file.pngs", labels(PICTURE.shape), PICTURE)
+    assert (folder / "scan.png").read_bytes() == (tmp_path / "file.pngs").read_bytes() == b"mine"
 
 
 def test_a_volume_as_png_and_unknown_suffixes_are_refused(tmp_path: Path) -> None:
@@ -265,7 +303,7 @@ def test_a_full_disk_leaves_the_old_mask(
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", PICTURES)
+@pytest.mark.parametrize("suffix", [*PICTURES, ".pngs"])
 def test_a_missing_folder_is_one_sentence(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(WriteError, match="cannot write .*No such file"):
         write_mask(tmp_path / "nowhere" / f"m{suffix}", labels(PICTURE.shape), PICTURE)
@@ -357,10 +395,11 @@ def test_suffixes_are_the_longest_that_fit() -> None:
         ("m.rtstruct.dcm", "dicom-seg", "dicom-seg"),
         ("m.nii", None, "nifti"),
         ("m.json", "coco", "coco"),
+        ("m.PNGS", None, "png-stack"),
     ],
 )
 def test_suffix_or_name_choose_the_format(name: str, format: str | None, expected: str) -> None:
-    assert choose_format(Path(name), format) is MASK_FORMATS[expected]
+    assert choose_format(Path(name), format) is {**MASK_FORMATS, **FOLDER_FORMATS}[expected]
 
 
 def test_a_format_that_is_unknown_or_not_of_the_suffix_is_refused(tmp_path: Path) -> None:
@@ -370,14 +409,14 @@ def test_a_format_that_is_unknown_or_not_of_the_suffix_is_refused(tmp_path: Path
         write_mask(tmp_path / "m.png", labels(PICTURE.shape), PICTURE, format="nifti")
 
 
-@pytest.mark.parametrize("suffix", PICTURES)
+@pytest.mark.parametrize("suffix", [*PICTURES, ".pngs"])
 def test_colours_come_back_in_every_format(tmp_path: Path, suffix: str) -> None:
     chosen = {"left lung": (1, 2, 3), "Tümor": (250, 128, 7)}
     path = tmp_path / f"m{suffix}"
     write_mask(path, labels(PICTURE.shape), PICTURE, colours=chosen)
     found = read_mask(path, PICTURE)
     assert {found.names[number]: colour for number, colour in found.colours.items()} == chosen
-    if suffix in (".png", ".tif"):
+    if suffix in (".png", ".pngs", ".tif"):
         shown = read_image(path).voxels[0]
         assert {tuple(pixel) for pixel in shown.reshape(-1, 3).tolist()} == {
             (0, 0, 0),

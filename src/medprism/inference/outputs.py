@@ -42,7 +42,7 @@ class Outputs:
         Raises:
             WriteError: an unknown suffix, a missing folder, or the image's own path.
         """
-        choose_format(self.mask, self.format)
+        choose_format(self.mask, self.format).check_target(self.mask)
         _check_path(self.mask, image)
         if self.probability is not None:
             _check_suffix(self.probability, tuple(PROBABILITY_WRITERS))

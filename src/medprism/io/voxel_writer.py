@@ -27,6 +27,8 @@ _NiftiKind: TypeAlias = Any
 
 Stack = Shaped[np.ndarray, "slices height width"]
 
+# Numbered from 0 as slices are everywhere here.
+SLICE_NAME: Final = "slice_{:04d}.png"
 _COMMENT: Final = 6
 _LABELS_INTENT: Final = 1002
 _NIFTI1_LIMIT: Final = 32767
@@ -52,13 +54,23 @@ def write_indexed_png(path: Path, stack: Stack, geometry: Geometry, header: Head
     """
     if stack.shape[0] > 1:
         raise WriteError(
-            f"a PNG holds one slice and this mask has {stack.shape[0]}; write .nii.gz, .nrrd, .mha "
-            "or .tif"
+            f"a PNG holds one slice and this mask has {stack.shape[0]}; write .nii.gz, .nrrd, "
+            ".mha or .tif, or .pngs for a folder of PNGs"
         )
+    _save_png(path, stack[0], header)
+
+
+def write_png_stack(folder: Path, stack: Stack, geometry: Geometry, header: Header) -> None:
+    """Write one PNG a slice into a folder that is there, each as `write_indexed_png` does."""
+    for number, plane in enumerate(stack):
+        _save_png(folder / SLICE_NAME.format(number), plane, header)
+
+
+def _save_png(path: Path, plane: Shaped[np.ndarray, "height width"], header: Header) -> None:
     text = PngInfo()
     text.add_text(KEY, header.text)
-    picture = Pillow.fromarray(np.ascontiguousarray(stack[0]))
-    if stack.dtype == np.uint8:
+    picture = Pillow.fromarray(np.ascontiguousarray(plane))
+    if plane.dtype == np.uint8:
         picture.putpalette(header.palette.tobytes())
     picture.save(path, format="PNG", pnginfo=text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image as Pillow
 
-from medprism.core.durable import write_durably
+from medprism.core.durable import write_durably, write_folder_durably
 from medprism.core.errors import GeometryError, ImageReadError, WriteError
 from medprism.core.geometry import Geometry
 from medprism.core.image import Image
@@ -24,11 +25,20 @@ from medprism.io.mask_export import Algorithm, MaskExport, Stack, palette_of, pr
 from medprism.io.mask_file import Colour, pack_names
 from medprism.io.recognise import recognise
 from medprism.io.rtstruct import check_contour_source, write_rtstruct
-from medprism.io.voxel_writer import Header, write_indexed_png, write_itk, write_nifti, write_tiff
+from medprism.io.voxel_writer import (
+    Header,
+    write_indexed_png,
+    write_itk,
+    write_nifti,
+    write_png_stack,
+    write_tiff,
+)
 
 WriteStack: TypeAlias = Callable[[Path, Stack, Geometry, Header], None]
 
 _NO_COLOURS: Final[Mapping[str, Colour]] = MappingProxyType({})
+# As `voxel_writer.SLICE_NAME` names them.
+_SLICE: Final = re.compile(r"slice_\d{4,}\.png")
 # For sources that are gone.
 _SUFFIXES: Final[dict[str, str]] = {
     ".png": "raster",
@@ -62,7 +72,24 @@ def _one_slice(image: Image) -> None:
     if image.num_slices > 1:
         raise WriteError(
             f"a PNG holds one slice and this mask has {image.num_slices}; write .nii.gz, .nrrd, "
-            ".mha or .tif"
+            ".mha or .tif, or .pngs for a folder of PNGs"
+        )
+
+
+def _any_target(path: Path) -> None:
+    """Let a file that is there be replaced."""
+
+
+def _only_slices(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise WriteError(f"{folder} is a file, and the slices go into a folder; choose a new name")
+    other = next((one.name for one in folder.iterdir() if not _SLICE.fullmatch(one.name)), None)
+    if other is not None:
+        raise WriteError(
+            f"{folder} holds {other}, which is no slice of a mask, and would be replaced with all "
+            "that is in it; choose a new name"
         )
 
 
@@ -82,15 +109,20 @@ class MaskFormat:
     """How masks of one format are written.
 
     The first suffix names files of the format when nobody else does. `check` raises WriteError for
-    an image whose masks it cannot hold. What holds overlaps loses nothing where labels overlap.
+    an image whose masks it cannot hold, `check_target` for a path that must not be replaced.
+    `publish` makes what `write` wrote whole or not there. What holds overlaps loses nothing where
+    labels overlap.
     """
 
     suffixes: tuple[str, ...]
     write: Callable[[Path, MaskExport], None]
     check: Callable[[Image], None] = _any_image
     holds_overlaps: bool = False
+    check_target: Callable[[Path], None] = _any_target
+    publish: Callable[[Path, Callable[[Path], None]], None] = write_durably
 
 
+# Masks of one file each.
 MASK_FORMATS: Final[dict[str, MaskFormat]] = {
     "png": MaskFormat((".png",), _voxels(write_indexed_png), _one_slice),
     "tiff": MaskFormat((".tif", ".tiff"), _voxels(write_tiff)),
@@ -104,10 +136,20 @@ MASK_FORMATS: Final[dict[str, MaskFormat]] = {
     ),
     "coco": MaskFormat((".json",), write_coco, holds_overlaps=True),
 }
+# Masks of which each is a folder of files.
+FOLDER_FORMATS: Final[dict[str, MaskFormat]] = {
+    "png-stack": MaskFormat(
+        (".pngs",),
+        _voxels(write_png_stack),
+        check_target=_only_slices,
+        publish=write_folder_durably,
+    ),
+}
+_EVERY_FORMAT: Final[dict[str, MaskFormat]] = {**MASK_FORMATS, **FOLDER_FORMATS}
 # A suffix that several formats share stands for the first of them.
 MASK_SUFFIXES: Final[dict[str, str]] = {
-    suffix: next(name for name, other in MASK_FORMATS.items() if suffix in other.suffixes)
-    for chosen in MASK_FORMATS.values()
+    suffix: next(name for name, other in _EVERY_FORMAT.items() if suffix in other.suffixes)
+    for chosen in _EVERY_FORMAT.values()
     for suffix in chosen.suffixes
 }
 PROBABILITY_WRITERS: Final[dict[str, WriteStack]] = {
@@ -130,13 +172,15 @@ def write_mask(
 ) -> LabelMap:
     """Write labels on the grid of `like`, with their names and colours; return what was written.
 
-    A key of MASK_FORMATS, or else the suffix, chooses the format: .png (indexed; 16-bit grey above
-    255 labels; pictures only), .tif, .nii, .nii.gz, .nrrd, .mha, .dcm (DICOM-SEG), .labelmap.dcm,
-    .rtstruct.dcm, .json (COCO). DICOM-SEG, RTSTRUCT and COCO keep overlaps, all others merge
+    A key of MASK_FORMATS or FOLDER_FORMATS, or else the suffix, chooses the format: .png (indexed;
+    16-bit grey above 255 labels; pictures only), .pngs (a folder of these, a slice each), .tif,
+    .nii, .nii.gz, .nrrd, .mha, .dcm (DICOM-SEG), .labelmap.dcm, .rtstruct.dcm, .json (COCO).
+    DICOM-SEG, RTSTRUCT and COCO keep overlaps, all others merge
     `Labels` by `Labels.to_map` with `priority`; `dropped` of the result says what was lost.
 
     Args:
-        path: the file; one that is there is replaced.
+        path: the file; one that is there is replaced. A folder of slices is, one that holds
+            anything else is not.
         labels: planes, or an integer map that was merged before.
         like: the image; DICOM formats refer to the files it was read from.
         format: the format, where the suffix does not say it.
@@ -146,7 +190,7 @@ def write_mask(
 
     Raises:
         WriteError: an unknown format, an image whose masks the format cannot hold (a volume as PNG,
-            RTSTRUCT of a PNG image), or the disk refuses.
+            RTSTRUCT of a PNG image), a folder of other files, or the disk refuses.
         GeometryError: the labels have another shape than the image, or the image's DICOM files
             have changed.
         LabelError: there is no label, or a name or colour that the format cannot hold.
@@ -155,7 +199,8 @@ def write_mask(
     chosen = choose_format(path, format)
     export = prepare_export(labels, like, priority=priority, colours=colours, algorithm=algorithm)
     chosen.check(like)
-    write_durably(path, lambda temporary: chosen.write(temporary, export))
+    chosen.check_target(path)
+    chosen.publish(path, lambda temporary: chosen.write(temporary, export))
     merged = export.merged
     if not chosen.holds_overlaps:
         return merged
@@ -171,13 +216,22 @@ def choose_format(path: Path, name: str | None = None) -> MaskFormat:
     >>> choose_format(Path("liver.rtstruct.dcm")) is MASK_FORMATS["rtstruct"]
     True
     """
-    if name is not None and name not in MASK_FORMATS:
-        raise WriteError(f"there is no format {name!r}; choose {', '.join(MASK_FORMATS)}")
-    known = MASK_SUFFIXES if name is None else MASK_FORMATS[name].suffixes
-    suffix = suffix_of(path, tuple(known))
+    known = tuple(MASK_SUFFIXES) if name is None else format_named(name).suffixes
+    suffix = suffix_of(path, known)
     if suffix is None:
-        raise WriteError(_unknown_suffix(path, name, tuple(known)))
-    return MASK_FORMATS[name or MASK_SUFFIXES[suffix]]
+        raise WriteError(_unknown_suffix(path, name, known))
+    return _EVERY_FORMAT[name or MASK_SUFFIXES[suffix]]
+
+
+def format_named(name: str) -> MaskFormat:
+    """Return the format of masks of a name, whether of one file or of a folder.
+
+    Raises:
+        WriteError: there is none.
+    """
+    if name not in _EVERY_FORMAT:
+        raise WriteError(f"there is no format {name!r}; choose {', '.join(_EVERY_FORMAT)}")
+    return _EVERY_FORMAT[name]
 
 
 def suffix_of(path: Path, known: tuple[str, ...]) -> str | None:

@@ -19,6 +19,7 @@ FORMATS = {
     "m.nrrd": None,
     "m.mha": None,
     "m.tif": None,
+    "m.pngs": None,
     "m.dcm": None,
     "m.labelmap.dcm": None,
     "m.rtstruct.dcm": None,
