@@ -122,6 +122,35 @@ def test_lengths_become_millimetres(path: Path, unit: str, factor: float) -> Non
     assert read_nifti(path).geometry.spacing == pytest.approx(expected)
 
 
+def test_the_sform_comes_before_the_qform_and_disagreement_is_said(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    turned = np.array([[0, -0.9, 0, 7], [0.8, 0, 0, -5], [0, 0, 2.5, 3], [0, 0, 0, 1.0]])
+    straight = np.diag([0.8, 0.9, 2.5, 1.0])
+    for sform, qform, expected in [
+        (turned, None, turned),
+        (None, turned, turned),
+        (turned, turned, turned),
+        (turned, straight, turned),
+    ]:
+        caplog.clear()
+        image = nib.Nifti1Image(np.zeros((5, 4, 3), np.int16), None)
+        image.set_sform(sform, code=0 if sform is None else 1)
+        image.set_qform(qform, code=0 if qform is None else 1)
+        nib.save(image, path)
+        found = read_nifti(path).geometry.affine
+        np.testing.assert_allclose(found[:, [2, 1, 0, 3]], expected, atol=1e-6)
+        assert bool(caplog.records) == (qform is straight)
+    assert "qform and an sform that lie" in caplog.text
+    assert "the sform is used" in caplog.text
+    # A shift of less than a hundredth of a voxel is rounding.
+    image.set_qform(turned + np.pad([[0.005]], ((0, 3), (3, 0))), code=1)
+    nib.save(image, path)
+    caplog.clear()
+    read_nifti(path)
+    assert not caplog.records
+
+
 def test_without_sform_and_qform_the_spacing_is_kept(path: Path) -> None:
     image = nib.Nifti1Image(VOLUME, None)
     image.header.set_zooms((0.5, 0.75, 3.0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError, ImageDataErr
 from nibabel.wrapstruct import WrapStructError
 
 from medprism.core.errors import ImageReadError
-from medprism.core.geometry import Affine, Geometry
+from medprism.core.geometry import TOLERANCE_VOXELS, Affine, Geometry
 from medprism.core.image import Image
 from medprism.io.bounded_file import BoundedFile
 from medprism.io.foreign import check_promise, decoding
@@ -45,12 +47,15 @@ _MAGIC: Final = slice(344, 347)
 # What a unit of the header's length code is in mm; code 0 says nothing and means mm in practice.
 _MILLIMETRES: Final = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
 
+_log = logging.getLogger(__name__)
+
 
 def read_nifti(path: Path, part: str | None = None) -> Image:
     """Read a 2-D or 3-D NIfTI, or one volume of a 4-D one.
 
     Our axes (slice, row, col) are NIfTI's (k, j, i). The header's scale is applied. One slice
-    along k makes a planar image. RGB keeps its colours, RGBA loses its alpha.
+    along k makes a planar image. RGB keeps its colours, RGBA loses its alpha. The sform says where
+    voxels lie, the qform where there is none; that both are there and disagree is logged.
 
     Raises:
         ImageReadError: damaged, complex, more than four axes, or several volumes and no `part`.
@@ -59,6 +64,7 @@ def read_nifti(path: Path, part: str | None = None) -> Image:
     with _opened(path) as image:
         voxels = _voxels(image, part)
         affine = _affine(image)
+        _report_two_places(image, path)
     shape = (voxels.shape[0], voxels.shape[1], voxels.shape[2])
     return Image(voxels, Geometry(shape, affine), is_planar=shape[0] == 1)
 
@@ -178,6 +184,29 @@ def _affine(image: Stored) -> Affine:
     affine = np.array(image.affine, dtype=np.float64)
     affine[:3] *= _MILLIMETRES[length]
     return swap_index_order(affine)
+
+
+def _report_two_places(image: Stored, path: Path) -> None:
+    """Log that qform and sform put a corner of the grid to different places."""
+    header = image.header
+    if not (header["sform_code"] and header["qform_code"]):
+        return
+    try:
+        qform = header.get_qform()
+    except (HeaderDataError, ValueError):
+        # A damaged quaternion places nothing, in other programs neither.
+        return
+    shape = (*image.shape, 1)[:3]
+    corners = np.array([(*c, 1) for c in itertools.product(*((0, n - 1) for n in shape))]).T
+    shift = float(np.linalg.norm((image.affine - qform)[:3] @ corners, axis=0).max())
+    spacing = float(np.linalg.norm(image.affine[:3, :3], axis=0).min())
+    if not shift <= TOLERANCE_VOXELS * spacing:
+        _log.warning(
+            "%s has a qform and an sform that lie %.3g voxels apart: the sform is used, as nibabel "
+            "does, and other programs may use the qform and show image and mask elsewhere",
+            path.name,
+            shift / spacing,
+        )
 
 
 def _text(content: object) -> str | None:
