@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -141,8 +142,14 @@ def _judge(name: str, like_name: str | None) -> dict[str, Any]:
     def read_its_mask(path: Path) -> MaskFile:
         return read_mask(path, like)
 
+    reads: list[tuple[Callable[[Path], object], type]] = [
+        (read_image, Image),
+        (read_its_mask, MaskFile),
+    ]
+    if path.suffix == ".svs":
+        reads.append((_read_levels, Image))
     started = _processor_seconds()
-    for read, kind in ((read_image, Image), (read_its_mask, MaskFile)):
+    for read, kind in reads:
         try:
             found = read(path)
             said.append(type(found).__name__)
@@ -151,6 +158,14 @@ def _judge(name: str, like_name: str | None) -> dict[str, Any]:
             said.append(str(error))
             fault = fault or _fault_of(error, path)
     return {"said": said, "seconds": _processor_seconds() - started, "fault": fault}
+
+
+def _read_levels(path: Path) -> object:
+    """Read the first tile of every level of a slide; return the last one."""
+    from medprism.io.whole_slide import open_slide
+
+    with open_slide(path) as slide:
+        return [slide.tile(level, 0, 0) for level in range(len(slide.levels))][-1]
 
 
 def _play_bad(path: Path | str) -> Any:  # noqa: ANN401

@@ -20,8 +20,10 @@ import SimpleITK
 from medprism.io.reader import FORMATS, read_image
 from medprism.io.writer import write_mask
 from tests.io.damage import mutate
+from tests.io.dicom_scene import enhanced
 from tests.io.phantoms import bundled, labels, write_series
 from tests.io.reading_child import ReadingChild
+from tests.io.slides import JPEG, lend_encoders, pyramid, scene, write_svs
 from tests.io.test_reader import VOLUME, samples
 
 COUNT = 200
@@ -77,6 +79,21 @@ def _mask(name: str, form: str) -> Callable[[Path], Specimen]:
     return make
 
 
+def _slide(**options: object) -> Callable[[Path], Specimen]:
+    def make(folder: Path) -> Specimen:
+        with pytest.MonkeyPatch.context() as patch:
+            lend_encoders(patch)
+            write_svs(folder / "a.svs", pyramid(scene((90, 120))), **options)
+        return _specimen(folder, "a.svs", "a.svs")
+
+    return make
+
+
+def _enhanced(folder: Path) -> Specimen:
+    enhanced(folder / "a.dcm")
+    return _specimen(folder, "a.dcm", "a.dcm")
+
+
 def _dicom(name: str, count: int = COUNT) -> Callable[[Path], Specimen]:
     def make(folder: Path) -> Specimen:
         return Specimen({name: bundled(name).read_bytes()}, name, name, count)
@@ -99,6 +116,9 @@ MADE: dict[str, Callable[[Path], Specimen]] = {
     "label map": _mask("m.labelmap.dcm", "dicom-labelmap"),
     "RTSTRUCT": _mask("m.rtstruct.dcm", "rtstruct"),
     "COCO": _mask("m.json", "coco"),
+    "slide": _slide(compression="zlib"),
+    "JPEG slide": _slide(compression=JPEG),
+    "enhanced": _enhanced,
     "JPEG-LS": _dicom("MR_small_jpeg_ls_lossless.dcm", DECODER_COUNT),
 }
 NAMES = [*samples(), *MADE]
