@@ -169,8 +169,9 @@ PATHS: dict[str, list[Pair]] = {
         f"ivdm3seg_{token}": _pairs(
             f"train/{{0}}/{{0}}_{token}.nii", "train/labels/{0}_Labels.nii", *_IVDM
         )
-        for token in ("wat", "inn", "opp", "fat")
+        for token in ("inn", "opp", "fat")
     },
+    "ivdm3seg_wat": _pairs("{0}/{0}_wat.nii", "{0}/{0}_Labels.nii", *_IVDM),
     "segthor": _pairs(
         "train/Patient_{0}/Patient_{0}.nii.gz",
         "train/Patient_{0}/GT.nii.gz",

@@ -83,6 +83,22 @@ def test_every_name_finds_its_own_mask(
     assert all(case.masks == (folder / "seg" / f"{case.case_id}.png",) for case in found.cases)
 
 
+def test_of_two_places_for_a_mask_the_first_that_is_there_counts(tmp_path: Path) -> None:
+    pattern = FilePattern(
+        image=r"(?P<case>\d)/image\.png", masks=("{case}/mask.png|labels/{case}.png",)
+    )
+    _touch(tmp_path, "1/image.png", "1/mask.png", "labels/1.png", "2/image.png", "labels/2.png")
+    _touch(tmp_path, "3/image.png")
+    found = find_cases(tmp_path, [pattern])
+    masks = {case.case_id: case.masks for case in found.cases}
+    assert masks == {
+        "1": (tmp_path / "1" / "mask.png",),
+        "2": (tmp_path / "labels" / "2.png",),
+    }
+    assert found.without_mask == ((tmp_path / "3" / "image.png", "3/mask.png"),)
+    assert found.odd == (tmp_path / "labels" / "1.png",)
+
+
 @given(text=st.text(max_size=12))
 def test_escaping_is_undone(text: str) -> None:
     import glob

@@ -18,7 +18,7 @@ UNITED = {"btd", "amd_sd", "brats2021", "covid_ct", "segthor", "amos_ct"}
 def test_every_set_says_where_it_comes_from(published: PublishedSet) -> None:
     assert PUBLISHED[published.name] is published
     assert re.fullmatch(r"https?://\S+", published.home_page)
-    assert published.layout_source is None or published.layout_source.startswith("http")
+    assert re.fullmatch(r"https?://\S+/\S+|http://medicaldecathlon.com", published.layout_source)
     assert published.layout
     assert published.citation
     assert (published.licence is None) == (published.redistributable is None)

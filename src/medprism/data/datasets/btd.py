@@ -15,7 +15,7 @@ BTD: Final = PublishedSet(
     citation="Cheng et al., PLoS ONE 10(10), 2015",
     modality="MR",
     layout="images/N.png and masks/N.png",
-    layout_source=None,
+    layout_source="https://github.com/amnamine/BrainTumorSegmentation/blob/main/README.md",
     patterns=(
         FilePattern(
             image=r"images/(?P<case>\d+)\.png",
@@ -38,5 +38,5 @@ BTD: Final = PublishedSet(
         ),
     ),
     expected=tuple(str(number) for number in range(1, 3065)),
-    notes="layout known from public scripts only; the pictures name no patient",
+    notes="the pictures name no patient",
 )

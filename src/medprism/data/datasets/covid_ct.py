@@ -21,7 +21,7 @@ COVID_CT: Final = PublishedSet(
     citation="MedSeg, 2020; Ma et al., Medical Physics 48, 2021",
     modality="CT",
     layout="tr_im.nii.gz, tr_mask.nii.gz, rp_im, rp_msk; COVID-19-CT-Seg_20cases, Infection_Mask",
-    layout_source=None,
+    layout_source="https://github.com/constantinpape/torch-em/blob/main/torch_em/data/datasets/medical/covid19_seg.py",
     patterns=(
         FilePattern(
             image=r"tr_im\.nii\.gz",
@@ -55,6 +55,7 @@ COVID_CT: Final = PublishedSet(
             slices=Counts(train=894, val=385),
         ),
     ),
-    notes="layout not checked against a page or a copy; "
-    "Zenodo numbers any infection 1; whether the paper includes effusion is not stated",
+    notes="the source shows the Zenodo part, the names of MedSeg's files are known from public "
+    "scripts only; Zenodo numbers any infection 1; whether the paper includes effusion is not "
+    "stated",
 )

@@ -25,9 +25,10 @@ class FilePattern:
 
     `image` is matched against the whole path relative to the set's folder ("/" between the parts;
     folders above it are allowed, since archives differ in them). Its named groups fill the
-    templates: `masks` (each needs at least one file; `*` matches within a name), `case` and
-    `patient`. `also` matches companions that are neither. With `is_folder` images and masks are
-    folders of slices; with `has_frames` they are rows of volumes of which some are labelled.
+    templates: `masks` (each needs at least one file; `*` matches within a name, and of several
+    templates with `|` between them the first that matches counts), `case` and `patient`.
+    `also` matches companions that are neither. With `is_folder` images and masks are folders of
+    slices; with `has_frames` they are rows of volumes of which some are labelled.
     """
 
     image: str
@@ -143,12 +144,16 @@ def _masks(
     groups = {name: glob.escape(value or "") for name, value in match.groupdict().items()}
     found: list[str] = []
     for template in pattern.masks:
-        wanted = groups["root"] + template.format(**groups)
-        matching = [path for path in index.matching(wanted) if path != match.string]
-        if not matching:
-            return [], glob_free(wanted)
+        places = [groups["root"] + place.format(**groups) for place in template.split("|")]
+        matching = next(filter(None, (_others(index, place, match) for place in places)), None)
+        if matching is None:
+            return [], glob_free(places[0])
         found.extend(matching)
     return found, None
+
+
+def _others(index: _Index, place: str, match: re.Match[str]) -> list[str]:
+    return [path for path in index.matching(place) if path != match.string]
 
 
 def _case(

@@ -16,13 +16,14 @@ def _sequence(token: str, words: str, use: Use) -> PublishedSet:
         home_page="https://ivdm3seg.weebly.com",
         citation="Zheng, Belavy and Li, IVDM3Seg, MICCAI 2018 challenge",
         modality="MR",
-        layout="NN/NN_fat.nii, NN_inn.nii, NN_opp.nii, NN_wat.nii and labels/NN_Labels.nii",
-        layout_source=None,
+        layout="NN/NN_fat.nii, NN_inn.nii, NN_opp.nii, NN_wat.nii and NN_Labels.nii (or labels/)",
+        layout_source="https://github.com/openmedlab/Awesome-Medical-Dataset/blob/main/resources/IVDM3Seg.md",
         patterns=(
             FilePattern(
                 image=rf"(?P<case>\d{{2}})/(?P=case)_{token}\.nii(?P<packed>\.gz)?",
-                masks=("labels/{case}_Labels.nii{packed}",),
+                masks=("{case}/{case}_Labels.nii{packed}|labels/{case}_Labels.nii{packed}",),
                 patient="{case}",
+                also=r"\d{2}/\d{2}_(fat|inn|opp|wat)\.nii(\.gz)?",
             ),
         ),
         mask=BinaryMask(),
@@ -31,8 +32,8 @@ def _sequence(token: str, words: str, use: Use) -> PublishedSet:
         intensity="percentile",
         uses=(use,),
         expected=tuple(f"{number:02d}" for number in range(1, 17)),
-        notes="layout known from public scripts only; 16 data sets are of 8 subjects seen twice, "
-        "and which belong together is not known",
+        notes="16 data sets are of 8 subjects seen twice, and which belong together is not known; "
+        "scripts show the masks in labels",
     )
 
 

@@ -17,7 +17,7 @@ MNMS2: Final = PublishedSet(
     citation="Martin-Isla et al., IEEE Journal of Biomedical and Health Informatics 27(7), 2023",
     modality="MR",
     layout="a folder a patient (001 to 360) with NNN_LA_ED.nii.gz, NNN_LA_ES.nii.gz and ..._gt",
-    layout_source=None,
+    layout_source="https://github.com/mathpluscode/CineMA/blob/main/cinema/data/mnms2/README.md",
     patterns=(
         FilePattern(
             image=r"(?P<patient>0\d{2}|1\d{2}|200)/(?P<case>(?P=patient)_LA_E[DS])\.nii(?P<packed>\.gz)?",
@@ -54,5 +54,5 @@ MNMS2: Final = PublishedSet(
         ),
     ),
     expected=tuple(f"{number:03d}" for number in range(1, 361)),
-    notes="layout known from public scripts only; the ranges of patients are not documented there",
+    notes="the source states that training, validation and test patients follow one another",
 )

@@ -15,7 +15,7 @@ POLYP_MIX: Final = PublishedSet(
     citation="Fan et al., PraNet, MICCAI 2020",
     modality="ES",
     layout="TrainDataset/images (or image) and masks; TestDataset/SET/images and masks (.png)",
-    layout_source=None,
+    layout_source="https://github.com/DengPingFan/PraNet/blob/master/MyTest.py",
     patterns=(
         FilePattern(
             image=r"TrainDataset/images?/(?P<case>[^/]+)\.png",
@@ -44,5 +44,5 @@ POLYP_MIX: Final = PublishedSet(
             cases=Counts(train=1450, val=798),
         ),
     ),
-    notes="layout known from public scripts only",
+    notes="the release calls the training pictures image, copies of it images",
 )

@@ -64,9 +64,9 @@ class PublishedSet:
     `labels` are all label ids of the release; `concepts` maps names of the shared vocabulary to
     the ids that form them. Ids in no concept are left out, as the paper does. `intensity` names
     one of `core.preprocess.RULES`. `layout` says the layout in words, `layout_source` where it is
-    documented. `expected` lists the cases or patients of the release by name where they are
-    known. With `tile`, pictures are cut into squares of that many pixels, those without labels
-    dropped. The first of `uses` decides role and split.
+    documented (a page, or code that reads it). `expected` lists the cases or patients of the
+    release by name where they are known. With `tile`, pictures are cut into squares of that many
+    pixels, those without labels dropped. The first of `uses` decides role and split.
     """
 
     name: str
@@ -74,7 +74,7 @@ class PublishedSet:
     home_page: str
     modality: str | None
     layout: str
-    layout_source: str | None
+    layout_source: str
     patterns: tuple[FilePattern, ...]
     mask: MaskKind
     labels: Mapping[int, str]

@@ -30,7 +30,6 @@ def markdown(sets: Iterable[PublishedSet]) -> str:
 
 
 def _row(published: PublishedSet) -> str:
-    source = published.layout_source
     cells = (
         f"`{published.name}`",
         f"[{published.title}]({published.home_page})",
@@ -41,7 +40,7 @@ def _row(published: PublishedSet) -> str:
         f"`{published.intensity}`",
         published.licence or UNKNOWN,
         published.layout.replace("|", "\\|").replace("*", "\\*"),
-        UNKNOWN if source is None else f"[page]({source})",
+        f"[page]({published.layout_source})",
     )
     return f"| {' | '.join(cells)} |"
 

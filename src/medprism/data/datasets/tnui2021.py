@@ -15,7 +15,7 @@ TNUI2021: Final = PublishedSet(
     citation="Nie et al., TNUI-2021, 2022",
     modality="US",
     layout="thyroid_data/train, val and test with images and masks of the same names (.png)",
-    layout_source=None,
+    layout_source="https://github.com/zxg3017/TNUI-2021-/tree/HEAD/thyroid_data",
     patterns=(
         FilePattern(
             image=r"thyroid_data/train/images/(?P<case>[^/]+)\.png",
@@ -51,5 +51,5 @@ TNUI2021: Final = PublishedSet(
             cases=Counts(train=966, val=276),
         ),
     ),
-    notes="layout known from public scripts only",
+    notes="the repository that publishes it shows the layout",
 )
