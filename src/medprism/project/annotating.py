@@ -83,15 +83,39 @@ def save_session(desk: Desk, session: Session, image: int, author: str) -> None:
     desk.project.works.note(image, len(log), log.pointer, author)
 
 
-def presegment(desk: Desk, session: Session, image: int, progress: Progress | None = None) -> bool:
+def knows_something(desk: Desk, session: Session) -> bool:
+    """Return whether the project has a class or references for a label that is not begun."""
+    return any(_knowledge(desk, session))
+
+
+def presegment(
+    desk: Desk,
+    session: Session,
+    image: int,
+    progress: Progress | None = None,
+    *,
+    is_aside: bool = False,
+) -> bool:
     """Predict what the project knows on an image; False if it knows nothing.
 
     Labels that the model knows as a class are asked for by class, others by their references.
-    Labels that hold something already are left alone.
+    Labels that hold something already are left alone. `is_aside` lets others use the session
+    meanwhile.
 
     Raises:
         CancelledError: the progress asked to stop; nothing was changed.
+        ConflictError: somebody changed something meanwhile.
     """
+    classes, by_reference = _knowledge(desk, session)
+    if not classes and not by_reference:
+        return False
+    session.predict(by_reference or None, classes or None, progress=progress, is_aside=is_aside)
+    desk.project.images.note_presegmentation(image, uncertainty(session))
+    return True
+
+
+def _knowledge(desk: Desk, session: Session) -> tuple[list[str], list[str]]:
+    """Return the labels to ask for by class, and those by their references."""
     begun = set(session.labels)
     known = _class_names(session.model)
     names = [one.name for one in desk.project.labels.all() if one.name not in begun]
@@ -103,11 +127,7 @@ def presegment(desk: Desk, session: Session, image: int, progress: Progress | No
         and name in session.references
         and session.model.segmenter.accepts.references
     ]
-    if not classes and not by_reference:
-        return False
-    session.predict(labels=by_reference or None, classes=classes or None, progress=progress)
-    desk.project.images.note_presegmentation(image, uncertainty(session))
-    return True
+    return classes, by_reference
 
 
 def encode_ahead(desk: Desk, image: int) -> None:

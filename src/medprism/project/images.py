@@ -175,6 +175,11 @@ class Images:
                 (state, reason, now(), image),
             )
 
+    def begin(self, image: int) -> None:
+        """Say that somebody works on an image; one that is further stays as it is."""
+        if self.get(image).state in ("new", "skipped"):
+            self.set_state(image, "started")
+
     def note_presegmentation(self, image: int, uncertainty: float | None) -> None:
         """Keep that the project's knowledge was applied, and how uncertain the answer is (0..1)."""
         with self._database.writing() as connection:

@@ -11,6 +11,7 @@ from medprism.apps.workbench.open_session import OpenSession
 from medprism.apps.workbench.workbench import Workbench
 from medprism.core.errors import ConflictError, LabelError, MedprismError, WriteError
 from medprism.inference.session import Session
+from medprism.project.annotating import knows_something
 from medprism.project.masks import Acceptance, Accepting
 
 _log = logging.getLogger(__name__)
@@ -76,8 +77,12 @@ def skip(bench: Workbench, opened: OpenSession, reason: str) -> None:
     bench.sessions.close(opened.holder)
 
 
-def go_on(bench: Workbench, opened: OpenSession, order: str | None) -> OpenSession | None:
+def go_on(
+    bench: Workbench, opened: OpenSession, order: str | None, *, in_background: bool = False
+) -> OpenSession | None:
     """End a session and open the next image, pre-segmented; None if all images are done.
+
+    A volume is pre-segmented by a job if that may happen `in_background`.
 
     An image that cannot be read is passed over; the list shows it as broken.
 
@@ -92,7 +97,7 @@ def go_on(bench: Workbench, opened: OpenSession, order: str | None) -> OpenSessi
         if following is None:
             return None
         try:
-            found = bench.sessions.open(following.id, author, wants_presegment=True)
+            found = open_for_work(bench, following.id, author, in_background=in_background)
         except MedprismError:
             if bench.project.images.get(following.id).state != "broken":
                 raise
@@ -100,6 +105,31 @@ def go_on(bench: Workbench, opened: OpenSession, order: str | None) -> OpenSessi
             continue
         prepare_next(bench, found)
         return found
+
+
+def open_for_work(
+    bench: Workbench,
+    image: int,
+    author: str,
+    *,
+    take_over: bool = False,
+    in_background: bool,
+) -> OpenSession:
+    """Open an image and predict on it what the project knows, unless somebody began it before.
+
+    With `in_background` a volume is predicted by a job, which the session names, so that it can
+    be looked at meanwhile.
+
+    Raises:
+        InUseError: somebody works on it.
+        FullError: as many sessions are open as may.
+        ImageReadError: its file cannot be read.
+    """
+    by_job = in_background and bench.desk.shelf.get(image).num_slices > 1
+    opened = bench.sessions.open(image, author, take_over=take_over, wants_presegment=not by_job)
+    if by_job and len(opened.session.log) == 0 and knows_something(bench.desk, opened.session):
+        bench.presegmentation_of(opened)
+    return opened
 
 
 def prepare_next(bench: Workbench, opened: OpenSession) -> None:
@@ -115,8 +145,9 @@ def prepare_next(bench: Workbench, opened: OpenSession) -> None:
 def note_work(bench: Workbench, opened: OpenSession) -> None:
     """Keep that somebody changed something, so the image is no longer new."""
     opened.note_change()
-    if opened.revision == 1 and bench.project.images.get(opened.image).state in ("new", "skipped"):
-        bench.project.images.set_state(opened.image, "started")
+    if not opened.is_begun:
+        bench.project.images.begin(opened.image)
+        opened.is_begun = True
 
 
 def _chosen(session: Session, labels: Sequence[str] | None, absent: Sequence[str]) -> list[str]:

@@ -23,8 +23,9 @@ Json = dict[str, Any]
 class OpenSession:
     """A session with its lease; everything that changes it holds `lock`.
 
-    `revision` grows with every change, so a client can tell old masks from new ones; `confidence`
-    is that of the last propagation by label; `save_failure` says why the log is not saved.
+    `revision` grows with every change, so a client can tell old masks from new ones; `is_begun`
+    once a person changed something; `job` is the last job on this session; `confidence` is that of
+    the last propagation by label; `save_failure` says why the log is not saved.
     """
 
     holder: str
@@ -38,6 +39,8 @@ class OpenSession:
     revision: int = 0
     is_unsaved: bool = False
     is_closed: bool = False
+    is_begun: bool = False
+    job: int | None = None
     save_failure: str | None = None
     confidence: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -61,6 +64,7 @@ def describe_state(opened: OpenSession, labels: Mapping[str, int], expires_in: f
         "can_undo": log.pointer is not None,
         "can_redo": can_redo,
         "notice": opened.save_failure or opened.notice,
+        "job": opened.job,
         "labels": [
             _describe_label(name, state, annotation, labels.get(name), opened.confidence.get(name))
             for name, state in annotation.labels.items()

@@ -70,6 +70,9 @@ class OpenImage(Body):
     image: Entry = Field(description="Number of the image.", examples=[3])
     presegment: bool = Field(False, description="Predict what the project knows at once.")
     take_over: bool = Field(False, description="End another person's session on it.")
+    in_background: bool = Field(
+        False, description="Let a volume be predicted by the job that the state names."
+    )
 
 
 class Runs(Body):
@@ -161,6 +164,7 @@ class KnowledgeBody(Body):
     references: list[Entry] | None = Field(
         None, max_length=16, description="These references; without it those the project chooses."
     )
+    predict: bool = Field(True, description="Predict at once, on all slices.")
     slice: SliceIndex = 0
 
 
@@ -199,6 +203,9 @@ class NextBody(Body):
     """Which image is next."""
 
     order: Literal["list", "uncertain"] | None = None
+    in_background: bool = Field(
+        False, description="Let a volume be predicted by the job that the state names."
+    )
 
 
 class PropagateBody(Body):

@@ -12,14 +12,15 @@ from medprism.apps.workbench.job_runner import JobRunner, Outcome
 from medprism.apps.workbench.open_session import OpenSession
 from medprism.apps.workbench.open_sessions import OpenSessions
 from medprism.apps.workbench.pictures import Windows
+from medprism.apps.workbench.session_jobs import SHORT_JOBS, carry, predict
 from medprism.apps.workbench.settings import WorkbenchSettings
 from medprism.apps.workbench.turns import ModelTurns
-from medprism.core.errors import ConflictError, LabelError, MedprismError
+from medprism.core.errors import LabelError, MedprismError
 from medprism.core.progress import Progress
 from medprism.engines.loaded import LoadedModel
 from medprism.engines.loading import load
 from medprism.inference.memory import Memory
-from medprism.inference.propagation import Propagation, propagate
+from medprism.inference.target import find_targets
 from medprism.io.mask_file import Colour
 from medprism.project.annotating import Desk
 from medprism.project.batch import presegment_images, score_references
@@ -33,7 +34,6 @@ _log = logging.getLogger(__name__)
 
 # The number of the model that the server was started with among the checkpoints.
 BASE: Final = 0
-SHORT_JOBS: Final = frozenset({"propagate"})
 
 
 class Workbench:
@@ -64,6 +64,7 @@ class Workbench:
                 "score": self._score,
                 "export": self._export,
                 "propagate": self._propagate,
+                "predict": self._predict,
             },
             SHORT_JOBS,
         )
@@ -142,7 +143,32 @@ class Workbench:
     def propagation_of(self, opened: OpenSession, label: str, sources: list[int]) -> JobRecord:
         """Start to carry a label of an open session through its volume."""
         payload = {"session": opened.holder, "label": label, "sources": sources}
-        return self.jobs.start("propagate", payload, opened.author)
+        return self._at_work_on(opened, "propagate", payload)
+
+    def prediction_of(
+        self, opened: OpenSession, classes: list[str] | None, labels: list[str] | None
+    ) -> JobRecord:
+        """Start to predict on all slices of an open session, as `Session.predict` does.
+
+        Raises:
+            LabelError: nothing is known about what was asked for.
+        """
+        session = opened.session
+        find_targets(session.model, session.annotation, labels, classes)
+        for name in classes or []:
+            self.label(name)
+        payload = {"session": opened.holder, "classes": classes, "labels": labels}
+        return self._at_work_on(opened, "predict", payload)
+
+    def presegmentation_of(self, opened: OpenSession) -> JobRecord:
+        """Start to predict on all slices of an open session what the project knows."""
+        payload = {"session": opened.holder, "is_presegmentation": True}
+        return self._at_work_on(opened, "predict", payload)
+
+    def _at_work_on(self, opened: OpenSession, kind: str, payload: dict[str, Any]) -> JobRecord:
+        job = self.jobs.start(kind, payload, opened.author)
+        opened.job = job.id
+        return job
 
     def _load(self, checkpoint: int) -> LoadedModel:
         if checkpoint == BASE:
@@ -187,47 +213,7 @@ class Workbench:
         return result, name
 
     def _propagate(self, job: JobRecord, progress: Progress) -> Outcome:
-        opened = self.sessions.get(str(job.payload["session"]))
-        label = str(job.payload["label"])
-        sources = [int(one) for one in job.payload["sources"]]
-        before = opened.revision
-        session, scratch = opened.session, self.desk.scratch()
-        found = propagate(session, scratch, label, sources, _Watching(progress, opened, before))
-        with opened.lock:
-            opened.confidence[label] = found.confidence
-            opened.note_change()
-        return _describe(found), None
+        return carry(self.desk, self.sessions, job, progress), None
 
-
-class _Watching:
-    """Progress of a propagation: it stops when its session changes under it or ends."""
-
-    def __init__(self, progress: Progress, opened: OpenSession, revision: int) -> None:
-        self._progress, self._opened, self._revision = progress, opened, revision
-
-    def report(self, done: int, total: int, message: str = "") -> None:
-        """Pass the report on.
-
-        Raises:
-            ConflictError: somebody worked on while it ran, so its answer would undo that.
-        """
-        if self._opened.is_closed or self._opened.revision != self._revision:
-            raise ConflictError(
-                "the masks were changed while the label was carried through the volume; propagate "
-                "once more"
-            )
-        self._progress.report(done, total, message)
-
-    def is_cancelled(self) -> bool:
-        """Return whether it should stop."""
-        return self._progress.is_cancelled()
-
-
-def _describe(found: Propagation) -> dict[str, Any]:
-    return {
-        "sources": list(found.sources),
-        "first": found.first,
-        "last": found.last,
-        "confidence": list(found.confidence),
-        "least_certain": found.least_certain,
-    }
+    def _predict(self, job: JobRecord, progress: Progress) -> Outcome:
+        return predict(self.desk, self.sessions, job, progress), None

@@ -69,7 +69,7 @@ def cancel_job(bench: Bench, job: Number) -> dict[str, Any]:
 def resume_job(bench: Bench, job: Number) -> dict[str, Any]:
     """Go on with a cancelled or failed job; what is done is not done again."""
     if bench.jobs.is_short(bench.project.jobs.get(job).kind):
-        raise ConflictError("a propagation belongs to a session; start it there once more")
+        raise ConflictError("this job belongs to a session; start it there once more")
     return show_job(bench.jobs.resume(job))
 
 

@@ -76,7 +76,7 @@ def set_knowledge(bench: Bench, opened: Opened, body: KnowledgeBody) -> dict[str
 
     def change(session: Session) -> None:
         use_references(session, label.name, [reference_of(bench.desk, one) for one in examples])
-        if examples:
+        if examples and body.predict:
             session.predict(labels=[label.name])
 
     return _change(bench, opened, body.slice, change)

@@ -7,13 +7,20 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from medprism.apps.workbench.acceptance import accept, go_on, prepare_next, skip
+from medprism.apps.workbench.acceptance import (
+    accept,
+    go_on,
+    open_for_work,
+    prepare_next,
+    skip,
+)
 from medprism.apps.workbench.open_session import OpenSession, describe_state
 from medprism.apps.workbench.routes.given import Author, Bench, Opened
 from medprism.apps.workbench.schemas import (
     AcceptBody,
     NextBody,
     OpenImage,
+    PredictBody,
     PropagateBody,
     SkipBody,
 )
@@ -43,9 +50,16 @@ def list_sessions(bench: Bench) -> dict[str, Any]:
 @router.post("", status_code=201, summary="Open an image")
 def open_image(bench: Bench, author: Author, body: OpenImage) -> dict[str, Any]:
     """Open an image where the work on it stopped; the next one is made ready meanwhile."""
-    opened = bench.sessions.open(
-        body.image, author, take_over=body.take_over, wants_presegment=body.presegment
-    )
+    if body.presegment:
+        opened = open_for_work(
+            bench,
+            body.image,
+            author,
+            take_over=body.take_over,
+            in_background=body.in_background,
+        )
+    else:
+        opened = bench.sessions.open(body.image, author, take_over=body.take_over)
     prepare_next(bench, opened)
     return state_of(bench, opened)
 
@@ -96,7 +110,7 @@ def skip_image(bench: Bench, opened: Opened, body: SkipBody) -> Response:
 @router.post("/{session}/next", status_code=201, summary="Go on to the next image")
 def go_to_next(bench: Bench, opened: Opened, body: NextBody, response: Response) -> dict[str, Any]:
     """End the session and open the next image, pre-segmented; 200 and null if all is done."""
-    found = go_on(bench, opened, body.order)
+    found = go_on(bench, opened, body.order, in_background=body.in_background)
     if found is None:
         response.status_code = 200
         return {"session": None}
@@ -107,6 +121,12 @@ def go_to_next(bench: Bench, opened: Opened, body: NextBody, response: Response)
 def start_propagation(bench: Bench, opened: Opened, body: PropagateBody) -> dict[str, Any]:
     """Start a job that carries a label from the slices worked on to all others."""
     return show_job(bench.propagation_of(opened, body.label, body.sources))
+
+
+@router.post("/{session}/predict/job", status_code=201, summary="Predict a volume as a job")
+def start_prediction(bench: Bench, opened: Opened, body: PredictBody) -> dict[str, Any]:
+    """Start a job that predicts classes and labels on all slices, one step of undo."""
+    return show_job(bench.prediction_of(opened, body.classes, body.labels))
 
 
 def state_of(bench: Workbench, opened: OpenSession) -> dict[str, Any]:
