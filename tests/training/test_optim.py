@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
-from medprism.training.optim import learning_rate, make_optimizer
+from medprism.training.optim import learning_rate, make_optimizer, set_rate
 
 from .runs import make_nano, small_config
 
@@ -60,6 +60,15 @@ def test_only_matrices_and_kernels_decay() -> None:
     assert all(p.ndim <= 1 for p in plain["params"])
     covered = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert covered == {id(p) for p in model.parameters()}
+
+
+def test_the_class_table_learns_at_its_own_rate() -> None:
+    model = make_nano()
+    optimizer = make_optimizer(model, small_config(class_rate=8.0))
+    set_rate(optimizer, 0.25)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        assert rates[id(parameter)] == (2.0 if name.startswith("classes.") else 0.25), name
 
 
 def test_one_step_is_that_of_adamw() -> None:

@@ -38,8 +38,9 @@ class TrainConfig:
     `peak_rate` is reached after `warmup_share` of the steps and falls to `final_rate` by a cosine.
     `later_weight` scales the loss of rounds after the first; `output_weights` are those of the
     outputs from the first layer to the final map. `self_reference_until` is the share of the run
-    over which an augmented copy of the query as its own reference fades out. `pretrained` is None
-    for a run whose weights all start at random.
+    over which an augmented copy of the query as its own reference fades out. `class_rate` is the
+    rate of the class table beside the run's: a row learns only when its concept is asked for.
+    `pretrained` is None for a run whose weights all start at random.
     """
 
     preset: str
@@ -56,6 +57,7 @@ class TrainConfig:
     later_weight: float = 0.8
     output_weights: tuple[float, ...] = (0.3, 0.3, 0.3, 1.0)
     self_reference_until: float = 0.4
+    class_rate: float = 1.0
     bfloat16: bool = True
     pretrained: PretrainedTrunk | None = None
 

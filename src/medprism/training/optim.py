@@ -11,6 +11,7 @@ from torch.optim import AdamW
 from medprism.training.config import TrainConfig
 
 TRUNK: Final = "image_encoder.trunk."
+CLASSES: Final = "classes."
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> AdamW:
@@ -18,11 +19,13 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> AdamW:
 
     Each group holds the `scale` its rate has beside the run's; what is frozen is in none.
     """
-    trunk_scale = 1.0 if config.pretrained is None else config.pretrained.rate
+    scales = {CLASSES: config.class_rate}
+    if config.pretrained is not None:
+        scales[TRUNK] = config.pretrained.rate
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            scale = trunk_scale if name.startswith(TRUNK) else 1.0
+            scale = next((s for part, s in scales.items() if name.startswith(part)), 1.0)
             groups.setdefault((parameter.ndim > 1, scale), []).append(parameter)
     return AdamW(
         [
