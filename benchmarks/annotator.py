@@ -26,7 +26,7 @@ class Annotator:
 
     def __init__(self, server: RunningServer, name: str = "simulated user") -> None:
         headers = {"Authorization": f"Bearer {server.token}", "X-Author": name}
-        self._client = httpx.Client(base_url=server.address, headers=headers, timeout=300)
+        self._client = httpx.Client(base_url=server.address, headers=headers, timeout=900)
 
     def __enter__(self) -> Annotator:
         return self

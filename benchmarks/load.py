@@ -39,8 +39,9 @@ LABEL: Final = "the structure"
 class LoadSettings:
     """Who comes: people, seconds between clicks of one, clicks an image, seconds in all.
 
-    Memory is judged after `warm_up` seconds, when caches are full. With `references` accepted masks
-    are references, so that every image is pre-segmented as it is opened.
+    Memory is judged after `warm_up` seconds, when the cache of encodings is full; the images have
+    been read before. With `references` accepted masks are references, so that every image is
+    pre-segmented as it is opened.
     """
 
     people: int = 16
@@ -183,6 +184,8 @@ def write_pictures(folder: Path, count: int) -> None:
 def _measure(server: RunningServer, settings: LoadSettings, progress: Progress) -> Load:
     with Annotator(server) as annotator:
         annotator.change_settings(order="list")
+        for number in range(1, settings.images + 1):
+            annotator.ask("GET", f"/api/images/{number}")
     began = time.monotonic()
     people = [_Person(server, settings, number, began) for number in range(settings.people)]
     used, busy = server.processor_seconds(), _busy_seconds()
@@ -250,7 +253,7 @@ image opened. Pictures of {SHAPE[0]} x {SHAPE[1]}. The server used {load.process
 | p99 | {load.p99:.0f} ms |
 | masks that came after the next click was due | {load.late} |
 | accepting and opening the next image: p95 | {load.going_on_p95:.0f} ms |
-| resident memory at the beginning and at the end | {load.megabytes_before:.0f} and \
+| resident memory at the beginning (images read) and at the end | {load.megabytes_before:.0f} and \
 {load.megabytes_after:.0f} MB |
 | growth after {settings.warm_up:g} s, by least squares | {load.growth:.2f} MB a minute |
 """

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from medprism.core.errors import CancelledError
+from medprism.core.image import Image
+from medprism.engines.loaded import LoadedModel
+from medprism.inference.likeness import Likeness
 from medprism.metrics.dice import dice
 from medprism.project.annotating import (
     Desk,
@@ -125,6 +128,43 @@ def test_the_best_references_are_chosen(desk: Desk) -> None:
     desk.project.examples.set_active(first.id, is_active=False)
     assert [one.id for one in chosen_examples(desk, 1, 4)] == [second.id, third.id]
     assert first.id not in [one.id for one in chosen_examples(desk, 1, 1)]
+
+
+def test_of_many_references_those_on_the_most_alike_images_are_chosen(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.project.preferences.change({"references_used": 1})
+    for number in range(3):
+        _accept(desk, number + 1, "thing", scene(number, shift=4 * number)[1]["liver"])
+    first, second, third = desk.project.examples.find()
+    alike = {desk.shelf.get(number).digest: at for number, at in ((1, 0.2), (2, 0.9), (3, 0.4))}
+    here = desk.shelf.get(4)
+
+    def between(self: Likeness, model: LoadedModel, one: Image, other: Image) -> float:
+        assert (model, one) == (desk.model, here)
+        return alike[other.digest]
+
+    monkeypatch.setattr(Likeness, "between", between)
+    assert chosen_examples(desk, 1, 4) == [second]
+    desk.project.preferences.change({"references_used": 2})
+    assert chosen_examples(desk, 1, 4) == [second, third]
+    # However alike: what the others do not find again is no good example.
+    desk.project.examples.set_score(second.id, 0.3)
+    assert [one.id for one in chosen_examples(desk, 1, 4)] == [third.id, first.id]
+    # A file that is gone is no example either, as long as there are others.
+    desk.project.examples.set_score(second.id, 0.8)
+    desk.shelf.forget(3)
+    (desk.project.root / "2.png").unlink()
+    assert [one.id for one in chosen_examples(desk, 1, 4)] == [second.id, first.id]
+
+
+def test_few_references_are_used_without_a_look_at_their_images(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        _accept(desk, number + 1, "thing", scene(number, shift=4 * number)[1]["liver"])
+    monkeypatch.delattr(Likeness, "between")
+    assert len(chosen_examples(desk, 1, 4)) == 2
 
 
 def test_many_images_are_segmented_and_a_stop_is_no_loss(desk: Desk) -> None:

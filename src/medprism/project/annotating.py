@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 from medprism.core.errors import FormatVersionError, ImageReadError, LabelError
 from medprism.core.progress import Progress
 from medprism.engines.loaded import LoadedModel
 from medprism.inference.encoder import Encoder, View
+from medprism.inference.likeness import Likeness
 from medprism.inference.memory import Memory
 from medprism.inference.reference_bank import Provenance, Reference
 from medprism.inference.session import Session
@@ -15,6 +18,11 @@ from medprism.metrics.certainty import certainty
 from medprism.project.examples import ExampleRecord
 from medprism.project.project import Project
 from medprism.project.shelf import ImageShelf
+
+# A reference that the others find again less well than this is used only where others are few.
+_POOR: Final = 0.5
+# Images of references that are compared with a new one; each not seen before costs an encoding.
+_COMPARED: Final = 64
 
 
 @dataclass(eq=False)
@@ -28,6 +36,11 @@ class Desk:
     model: LoadedModel
     shelf: ImageShelf
     memory: Memory
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """What compares images of the project."""
+        return Likeness(self.memory)
 
     def scratch(self) -> Session:
         """Return a session for a calculation beside the work."""
@@ -164,15 +177,24 @@ def reference_of(desk: Desk, example: ExampleRecord) -> Reference:
 
 
 def chosen_examples(desk: Desk, label: int, image: int) -> list[ExampleRecord]:
-    """Return the references of a label that serve on an image: the best, then the latest.
+    """Return the references of a label that serve on an image: those whose images are most alike.
 
-    At most `references_used` of the project's settings; never one of the image itself.
+    At most `references_used` of the project's settings; never one of the image itself. Poor ones
+    come last; of equal ones the better, then the later comes first.
+
+    Raises:
+        ImageReadError: the image's file cannot be read.
     """
     active = desk.project.examples.find(label, only_active=True, without_image=image)
     limit = desk.project.preferences.read().references_used
     # One that was not judged yet counts as middling, so that bad ones are left out first.
-    active.sort(key=lambda one: (-(0.5 if one.score is None else one.score), -one.id))
-    return active[:limit]
+    active.sort(key=lambda one: (-(_POOR if one.score is None else one.score), -one.id))
+    if len(active) <= limit:
+        return active
+    compared = active[: max(limit, _COMPARED)]
+    alike = {one.id: _likeness(desk, image, one) for one in compared}
+    compared.sort(key=lambda one: (one.score is not None and one.score < _POOR, -alike[one.id]))
+    return compared[:limit]
 
 
 def refresh_references(desk: Desk, session: Session, image: int) -> None:
@@ -205,6 +227,19 @@ def _open_anew(desk: Desk, image: int, author: str) -> Opened:
         session.add_initial_seg_interaction(mask, accepted.name)
         session.lock(accepted.name)
     return Opened(session, None)
+
+
+def _likeness(desk: Desk, image: int, example: ExampleRecord) -> float:
+    """Return how alike an image and that of a reference are, to five digits so that equal is equal.
+
+    Less than anything where the file of the reference cannot be read.
+    """
+    here = desk.shelf.get(image)
+    try:
+        there = desk.shelf.get(example.image)
+    except ImageReadError:
+        return -2.0
+    return round(desk.likeness.between(desk.model, here, there), 5)
 
 
 def _class_names(model: LoadedModel) -> frozenset[str]:
