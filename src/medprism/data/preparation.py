@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -181,11 +181,28 @@ def prepare(
             with `strict`, any case that cannot be read.
         WriteError: the disk is full or the folder is not writable.
     """
+
+    def open_all() -> list[Dataset]:
+        return [open_dataset(Path(folder), out / "splits") for folder in folders]
+
+    return prepare_sets(open_all, out, config, progress)
+
+
+def prepare_sets(
+    open_all: Callable[[], list[Dataset]],
+    out: Path,
+    config: PrepareConfig | None = None,
+    progress: Progress | None = None,
+) -> PrepareReport:
+    """Prepare a store as `prepare` does, from datasets that `open_all` opens.
+
+    It is called once the store is locked, as opening may draw splits and write them there.
+    """
     config = config or PrepareConfig()
     progress = progress or SilentProgress()
     make_folder(out)
     with _locked(out):
-        datasets = [open_dataset(Path(folder), out / "splits") for folder in folders]
+        datasets = open_all()
         if config.resample:
             datasets = [with_resampling(dataset) for dataset in datasets]
         accepted = [dataset for dataset in datasets if config.accepts(dataset.info)]

@@ -34,8 +34,8 @@ from medprism.training.lesson import Lesson
 
 # Held-out masks that are measured at most, of each class.
 MOST_MASKS: Final = 12
-# Held-out images on which the old and the new model are asked for all old classes.
-MOST_IMAGES: Final = 3
+# Held-out images on which the old and the new model are asked for old classes.
+MOST_IMAGES: Final = 6
 # Old classes of a store: at most so many (case, class) pairs.
 MOST_PAIRS: Final = 60
 # A mask of the old model of fewer pixels is not compared: one pixel would decide its Dice.
@@ -77,10 +77,10 @@ class LessonExam:
         self._images = _some_images(lesson, seed)
         self._before = _Sheet()
 
-    def before(self, model: LoadedModel, progress: Progress) -> None:
-        """Measure the old model."""
+    def before(self, model: LoadedModel, likely: Sequence[int], progress: Progress) -> None:
+        """Measure the old model; `likely` are the classes that it is compared for afterwards."""
         self._before = self._measure(model, progress)
-        self._before.masks = self._ask_all(model, progress)
+        self._before.masks = self._ask_all(model, likely, progress)
 
     def after(self, model: LoadedModel, progress: Progress) -> dict[str, Any]:
         """Measure the new model and return `new`, `old`, `agreement` and `notes`."""
@@ -134,11 +134,11 @@ class LessonExam:
             sheet.old[key] = _by_class(model, encoder, question.pairs)
         return sheet
 
-    def _ask_all(self, model: LoadedModel, progress: Progress) -> dict[tuple[int, int], Mask2d]:
+    def _ask_all(
+        self, model: LoadedModel, likely: Sequence[int], progress: Progress
+    ) -> dict[tuple[int, int], Mask2d]:
         """Return the masks that the old model finds, by image and class."""
-        asked = [
-            (number, row) for number in range(len(self._images)) for row in self._lesson.old_rows
-        ]
+        asked = [(number, row) for number in range(len(self._images)) for row in likely]
         masks = self._ask(model, asked, progress)
         return {key: mask for key, mask in masks.items() if int(mask.sum()) >= LEAST_PIXELS}
 

@@ -132,6 +132,18 @@ class AcceptedMasks:
             found.setdefault(int(row["image"]), []).append(str(row["name"]))
         return found
 
+    def of_label(self, label: int) -> list[Acceptance]:
+        """Return what was accepted for a label, by image; images off the list are left out."""
+        return self._select(
+            "acceptances.label = ? AND is_current = 1 AND acceptances.image IN"
+            " (SELECT id FROM images WHERE is_removed = 0)",
+            (label,),
+        )
+
+    def path_of(self, acceptance: Acceptance) -> Path | None:
+        """Return the file of an accepted mask; None where the label was accepted as absent."""
+        return None if acceptance.file is None else self._folder / acceptance.file
+
     def read(self, acceptance: Acceptance, like: Image) -> Mask:
         """Return an accepted mask in the shape of its image; an absent label is empty.
 

@@ -8,7 +8,7 @@ some) are rehearsed. Figures are taken before and after on masks that were held 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from medprism.core.durable import make_folder, read_json, write_json
 from medprism.core.errors import CancelledError, CheckpointError, ConfigError
+from medprism.core.preprocess import MULTIPLE
 from medprism.core.progress import Progress
 from medprism.core.randomness import counter_rng
 from medprism.data.episode import EpisodeSampler
@@ -50,6 +51,8 @@ MINUTES: Final = 2.0
 # How many training images are looked through for old classes that are like a new one.
 SCANNED: Final = 2
 SAVE_EVERY: Final = 20
+# No stage is smaller than this.
+LEAST_SIDE: Final = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,8 @@ class FineTuneConfig:
     `rate` is that of the class rows; the decoder learns at `decoder_rate` times it. `keep` is the
     weight of the old checkpoint's answers in the loss, `rehearsed` the share of requests from old
     masks where there are some, `odds` those of batches asking by class, by references, by marks.
-    `held_out` is the share of cases that are measured on and never learned from.
+    `small` is the share of the steps that are taken on canvases of half the side. `held_out` is the
+    share of cases that are measured on and never learned from; those who plan a lesson take it.
     """
 
     requests: int = 4
@@ -69,15 +73,17 @@ class FineTuneConfig:
     rehearsed: float = 0.5
     odds: tuple[float, float, float] = (0.7, 0.15, 0.15)
     held_out: float = 0.25
+    small: float = 0.6
     bfloat16: bool = True
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.requests < 1 or not 0 < self.held_out < 1 or not 0 <= self.rehearsed < 1:
+        shares = (self.held_out, self.small, 1 - self.rehearsed)
+        if self.requests < 1 or not all(0 < share <= 1 for share in shares) or shares[0] == 1:
             raise ConfigError(
                 "a fine-tuning needs at least 1 request a step, holds out more than 0 and less "
-                f"than all cases and rehearses less than all requests, got {self.requests}, "
-                f"{self.held_out} and {self.rehearsed}"
+                "than all cases, and rehearses less than all requests, got "
+                f"{self.requests}, {self.held_out} and {self.rehearsed}"
             )
 
 
@@ -85,8 +91,8 @@ class FineTuneConfig:
 class Exam(Protocol):
     """Measures a model before and after, on masks that were held out."""
 
-    def before(self, model: LoadedModel, progress: Progress) -> None:
-        """Measure the old model."""
+    def before(self, model: LoadedModel, likely: Sequence[int], progress: Progress) -> None:
+        """Measure the old model; `likely` are the rows of classes it finds on training images."""
 
     def after(self, model: LoadedModel, progress: Progress) -> dict[str, Any]:
         """Measure the new model; return the figures of both as plain data."""
@@ -175,7 +181,7 @@ class _FineTuning:
         make_folder(self.folder)
         start = self._start(length, progress)
         part = _Part(progress, 0, start.steps, "measuring before")
-        exam.before(self._loaded(self.parent.tensors, is_old=True), part)
+        exam.before(self._loaded(self.parent.tensors, is_old=True), start.likely, part)
         seconds = self._learn(start, progress)
         weights = to_half(read_average(self.folder / STATE_FILE))
         part = _Part(progress, start.steps, start.steps, "measuring after")
@@ -313,11 +319,10 @@ class _FineTuning:
 
     def _train_config(self, steps: int) -> TrainConfig:
         settings = self.config
-        stage = StageConfig(size=self.long_side, share=1.0, requests=settings.requests)
         return TrainConfig(
             preset=self.parent.info.name,
             steps=steps,
-            stages=(stage,),
+            stages=self._stages(),
             seed=settings.seed,
             odds=settings.odds,
             peak_rate=settings.rate,
@@ -327,6 +332,15 @@ class _FineTuning:
             bfloat16=settings.bfloat16,
             pretrained=None,
         )
+
+    def _stages(self) -> tuple[StageConfig, ...]:
+        """Return what is seen small first: a step at half the size costs a quarter."""
+        whole = StageConfig(size=self.long_side, share=1.0, requests=self.config.requests)
+        small = _half(self.long_side)
+        if small == self.long_side:
+            return (whole,)
+        share = self.config.small
+        return (replace(whole, size=small, share=share), replace(whole, share=1 - share))
 
     def _make_sampler(self) -> DrawsEpisodes:
         lesson = self.lesson
@@ -424,6 +438,16 @@ def _report(progress: Progress, done: int, total: int, message: str) -> None:
     if progress.is_cancelled():
         raise CancelledError("stopped before the first step; start it again")
     progress.report(done, total, message)
+
+
+def _half(long_side: int) -> int:
+    """Return the canvas of the first stage: half the side, if enough is left of it.
+
+    >>> _half(256), _half(64)
+    (128, 64)
+    """
+    half = long_side // 2 // MULTIPLE * MULTIPLE
+    return half if half >= LEAST_SIDE else long_side
 
 
 def _digest(store: SliceStore, number: int, label_ids: tuple[int, ...]) -> str:

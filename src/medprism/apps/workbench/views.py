@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from medprism.apps.workbench.pictures import Window
-from medprism.apps.workbench.workbench import BASE, Workbench
+from medprism.apps.workbench.training import BASE
+from medprism.apps.workbench.workbench import Workbench
 from medprism.project.checkpoints import CheckpointRecord
 from medprism.project.examples import ExampleRecord
 from medprism.project.images import ImageRecord

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from medprism.apps.workbench.job_runner import JobRunner, Outcome
 from medprism.apps.workbench.open_session import OpenSession
@@ -14,6 +14,7 @@ from medprism.apps.workbench.open_sessions import OpenSessions
 from medprism.apps.workbench.pictures import Windows
 from medprism.apps.workbench.session_jobs import SHORT_JOBS, carry, predict
 from medprism.apps.workbench.settings import WorkbenchSettings
+from medprism.apps.workbench.training import BASE, Trainer
 from medprism.apps.workbench.turns import ModelTurns
 from medprism.core.errors import LabelError, MedprismError
 from medprism.core.progress import Progress
@@ -29,11 +30,9 @@ from medprism.project.jobs import JobRecord
 from medprism.project.labels import LabelRecord, check_name
 from medprism.project.project import Project
 from medprism.project.shelf import ImageShelf
+from medprism.training.finetune import MINUTES
 
 _log = logging.getLogger(__name__)
-
-# The number of the model that the server was started with among the checkpoints.
-BASE: Final = 0
 
 
 class Workbench:
@@ -65,10 +64,12 @@ class Workbench:
                 "export": self._export,
                 "propagate": self._propagate,
                 "predict": self._predict,
+                "training": self._training,
             },
             SHORT_JOBS,
         )
         self._open_chosen()
+        self.trainer = Trainer(self.desk, model)
         self.sweeps: list[Callable[[], None]] = [self.sessions.sweep]
         self.endings: list[Callable[[], None]] = []
         self._is_ending = threading.Event()
@@ -187,6 +188,29 @@ class Workbench:
             self.notice = f"the base model is in use, since checkpoint {chosen.id} fails: {error}"
             _log.warning("a checkpoint could not be opened; the base model is in use")
 
+    def training_of(
+        self,
+        label: str,
+        author: str,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
+        checkpoint: int | None = None,
+        use: bool = True,
+    ) -> JobRecord:
+        """Start to train the class of a label, for minutes (2 if nothing is said) or steps.
+
+        Raises:
+            LabelError: there is no such label.
+            ConflictError: too few masks.
+            UnknownEntryError: there is no such checkpoint.
+        """
+        begin = self.checkpoint if checkpoint is None else checkpoint
+        self.trainer.check(label, begin)
+        payload = {"label": label, "checkpoint": begin, "use": use}
+        length = {"minutes": minutes or MINUTES} if steps is None else {"steps": steps}
+        return self.jobs.start("training", {**payload, **length}, author)
+
     def _sweep(self) -> None:
         while not self._is_ending.wait(self.settings.autosave_seconds):
             for sweep in self.sweeps:
@@ -214,6 +238,13 @@ class Workbench:
 
     def _propagate(self, job: JobRecord, progress: Progress) -> Outcome:
         return carry(self.desk, self.sessions, job, progress), None
+
+    def _training(self, job: JobRecord, progress: Progress) -> Outcome:
+        made = self.trainer.train(job, progress)
+        if job.payload["use"]:
+            self.use_checkpoint(made.id)
+        result = {"checkpoint": made.id, "is_current": self.checkpoint == made.id}
+        return {**result, "report": made.report}, None
 
     def _predict(self, job: JobRecord, progress: Progress) -> Outcome:
         return predict(self.desk, self.sessions, job, progress), None

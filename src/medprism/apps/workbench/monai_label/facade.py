@@ -21,8 +21,8 @@ from fastapi import (
 
 from medprism import __version__
 from medprism.apps.workbench.access import is_token
-from medprism.apps.workbench.failure import Failure, NotThereYetError, respond
-from medprism.apps.workbench.monai_label import datastore, store_routes
+from medprism.apps.workbench.failure import Failure, respond
+from medprism.apps.workbench.monai_label import datastore, store_routes, training_routes
 from medprism.apps.workbench.monai_label.inference import Inferred, describe_models, infer
 from medprism.apps.workbench.monai_label.multipart import encode
 from medprism.apps.workbench.monai_label.store_routes import Named, Params, read_params
@@ -43,10 +43,6 @@ STRATEGIES: Final = {
     "first": "the first image of the list that is not finished",
     "random": "any image that is not finished",
 }
-_TRAINING: Final = (
-    "fine-tuning from this server is not there yet; train with `medprism train --init` on the "
-    "exported masks"
-)
 
 
 def _uploads(request: Request) -> UploadSessions:
@@ -66,6 +62,7 @@ def install(app: FastAPI, bench: Workbench) -> None:
     bench.endings.append(uploads.clear)
     app.include_router(_about)
     app.include_router(store_routes.router)
+    app.include_router(training_routes.router)
 
 
 _about = APIRouter(tags=["monai label"])
@@ -106,7 +103,7 @@ def info(bench: Bench) -> dict[str, Any]:
         "version": __version__,
         "labels": known or list(bench.model.concepts.names),
         "models": describe_models(bench),
-        "trainers": {},
+        "trainers": training_routes.describe_trainers(bench),
         "strategies": {name: {"description": text} for name, text in STRATEGIES.items()},
         "scoring": {},
         "train_stats": {},
@@ -128,25 +125,6 @@ def next_sample(
     if found is None:
         return {}
     return {"id": found.name, **datastore.image_info(bench, found)}
-
-
-@_about.get("/train/", summary="Does a training run?")
-def train_status() -> dict[str, Any]:
-    """Say that none does."""
-    raise UnknownEntryError(f"no training runs; {_TRAINING}")
-
-
-@_about.post("/train/", summary="Start a training")
-@_about.post("/train/{model}", summary="Start a training")
-def train_start(model: str = "") -> dict[str, Any]:
-    """Say that there is no training yet."""
-    raise NotThereYetError(_TRAINING)
-
-
-@_about.delete("/train/", summary="Stop a training")
-def train_stop() -> dict[str, Any]:
-    """Say that none runs."""
-    raise UnknownEntryError(f"no training runs; {_TRAINING}")
 
 
 @_about.post("/infer/{model}", response_class=Response, summary="Segment an image")

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from medprism.apps.workbench.routes.given import Bench, Number
+from medprism.apps.workbench.training import BASE
 from medprism.apps.workbench.views import show_base, show_checkpoint, show_checkpoints
-from medprism.apps.workbench.workbench import BASE
 from medprism.core.errors import UnknownEntryError
 
 router = APIRouter(prefix="/api/checkpoints", tags=["checkpoints"])

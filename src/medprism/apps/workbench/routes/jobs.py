@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, StreamingResponse
 
 from medprism.apps.workbench.routes.given import Author, Bench, Number
-from medprism.apps.workbench.schemas import ExportJob, JobBody, ScoreJob
+from medprism.apps.workbench.schemas import ExportJob, JobBody, ScoreJob, TrainingJob
 from medprism.apps.workbench.views import show_job
 from medprism.apps.workbench.workbench import Workbench
 from medprism.core.errors import ConflictError, UnknownEntryError, WriteError
@@ -33,11 +33,14 @@ def list_jobs(bench: Bench) -> dict[str, Any]:
 
 @router.post("", status_code=201, summary="Start a job")
 def start_job(bench: Bench, author: Author, body: JobBody) -> dict[str, Any]:
-    """Start to pre-segment, to score references, or to export."""
+    """Start to pre-segment, to score references, to export, or to train a class."""
     if isinstance(body, ExportJob) and body.format not in MASK_FORMATS:
         raise WriteError(f"there is no format {body.format!r}; choose {', '.join(MASK_FORMATS)}")
     if isinstance(body, ScoreJob) and body.label is not None:
         bench.label(body.label)
+    if isinstance(body, TrainingJob):
+        wishes = body.model_dump(exclude={"kind", "label"})
+        return show_job(bench.training_of(body.label, author, **wishes))
     for image in getattr(body, "images", None) or []:
         bench.project.images.get(image)
     return show_job(bench.jobs.start(body.kind, body.model_dump(exclude={"kind"}), author))
