@@ -19,7 +19,7 @@ from medprism.inference.archive import list_images, segment_file, segment_folder
 from medprism.inference.knowledge import Knowledge, PointMark
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
-from medprism.io.reader import read_mask
+from medprism.io.reader import read_image, read_mask
 from medprism.metrics.dice import dice
 from tests.inference.fake_segmenter import fake_model
 from tests.inference.phantom import scene, volume
@@ -76,6 +76,25 @@ def test_a_folder_keeps_each_images_own_format_and_grid(tmp_path: Path) -> None:
     assert notes.said == [(1, 3, "a.png"), (2, 3, "b.v2.JPG"), (3, 3, "c.nii.gz")]
     assert np.allclose(nib.load(out / "c.nii.gz").affine, affine)
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.v2.png", "c.nii.gz"]
+
+
+def test_masks_of_volumes_may_be_folders_of_pngs(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    _write(folder / "a.png", 1)
+    nib.save(nib.Nifti1Image(volume()[0].transpose(2, 1, 0), np.eye(4)), folder / "c.nii.gz")
+    for _ in range(2):
+        report = segment_folder(_session(), folder, LIVER, out, format="png-stack")
+        assert report.failed == ()
+    assert sorted(path.name for path in out.iterdir()) == ["a.pngs", "c.pngs"]
+    depth = len(volume()[0])
+    names = [f"slice_{number:04d}.png" for number in range(depth)]
+    assert sorted(path.name for path in (out / "c.pngs").iterdir()) == names
+    image = read_image(folder / "c.nii.gz")
+    assert dice(read_mask(out / "c.pngs", image).array > 0, volume()[1]["liver"]) > 0.8
+    (out / "c.pngs" / "notes.txt").touch()
+    with pytest.raises(WriteError, match=r"c\.pngs holds notes\.txt"):
+        segment_folder(_session(), folder, LIVER, out, format="png-stack")
+    assert (out / "c.pngs" / "notes.txt").exists()
 
 
 def test_bad_files_are_left_out_with_the_reason(tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ def choose_volume(part: str | None, count: int) -> int:
         return 0
     if part is None:
         raise ImageReadError(
-            f'it holds {count} volumes and one is needed; choose it with part="0" to '
-            f'part="{count - 1}"'
+            f"it holds {count} volumes and one is needed; choose it with --series 0 to "
+            f'{count - 1}, in Python part="0" to part="{count - 1}"'
         )
     if not part.isdecimal() or int(part) >= count:
-        raise ImageReadError(f'it has no part {part!r}; choose part="0" to part="{count - 1}"')
+        raise ImageReadError(
+            f"it has no part {part!r}; choose --series 0 to {count - 1}, in Python "
+            f'part="0" to part="{count - 1}"'
+        )
     return int(part)

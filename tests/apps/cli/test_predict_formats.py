@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -149,3 +150,22 @@ def test_a_folder_of_numbered_pictures_is_a_volume(
     found = read_mask(tmp_path / "m.tif", read_image(folder))
     assert found.array.shape == (3, *SHAPE)
     assert not found.array[[0, 2]].any()
+
+
+def test_one_volume_of_several_is_chosen_by_its_number(
+    medprism: Command, nano: Path, tmp_path: Path
+) -> None:
+    volumes = np.stack([np.stack([scene(n + k)[0] for n in range(2)]) for k in range(3)])
+    nib.save(nib.Nifti1Image(volumes.transpose(3, 2, 1, 0), np.eye(4)), tmp_path / "row.nii.gz")
+    command = ("predict", tmp_path / "row.nii.gz", "--model", nano, "--classes", "hook")
+    ended = medprism(*command, "-o", tmp_path / "m.nii.gz")
+    assert ended.status == 2
+    assert "it holds 3 volumes and one is needed; choose it with --series 0 to 2" in ended.err
+    ended = medprism(*command, "-o", tmp_path / "m.nii.gz", "--series", "2")
+    assert ended.status == 0, ended.err
+    alone = tmp_path / "alone.nii.gz"
+    nib.save(nib.Nifti1Image(volumes[2].transpose(2, 1, 0), np.eye(4)), alone)
+    ended = medprism("predict", alone, *command[2:], "-o", tmp_path / "n.nii.gz")
+    assert ended.status == 0, ended.err
+    found, expected = (read_mask(tmp_path / name).array for name in ("m.nii.gz", "n.nii.gz"))
+    np.testing.assert_array_equal(found, expected)

@@ -44,7 +44,9 @@ def predict(
     mask_format: Annotated[
         str | None, typer.Option("--format", help="Format of the mask, if not by its suffix.")
     ] = None,
-    series: Annotated[str | None, typer.Option(help="Series of a DICOM folder.")] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Series of a DICOM folder, or a volume.")
+    ] = None,
     level: Annotated[int | None, typer.Option(help="Level of a whole slide (from 0).")] = None,
     tile: Annotated[int | None, typer.Option(help="Side of its tiles (1024), in pixels.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
