@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from medprism.core.errors import ConfigError
+from medprism.core.preprocess import RULES
 from medprism.data.datasets.adapters import PUBLISHED
 from medprism.data.datasets.published import Counts, PublishedSet
 from medprism.data.vocabulary import shared_concept
@@ -22,7 +23,9 @@ def test_every_set_says_where_it_comes_from(published: PublishedSet) -> None:
     assert published.layout
     assert published.citation
     assert (published.licence is None) == (published.redistributable is None)
-    assert all(use.rule for use in published.uses)
+    assert all(use.rule and use.split for use in published.uses)
+    assert published.labels and published.concepts and published.intensity in RULES
+    assert any(use.total or {use.cases, use.slices} != {Counts()} for use in published.uses)
 
 
 @pytest.mark.parametrize("published", PUBLISHED.values(), ids=lambda one: one.name)
@@ -37,14 +40,74 @@ def test_every_concept_is_one_of_the_shared_vocabulary(published: PublishedSet) 
             assert use.classes in labelled, use.paper
 
 
+# As printed: classes, volumes of train, val and test, slices (or pictures) of the same.
+TABLE_6: dict[str, tuple[int | None, ...]] = {
+    "amos_ct": (13, 190, 10, 100, 33944, 1689, 17861),
+    "amos_mri": (13, 38, 2, 20, 5160, 263, 2614),
+    "mnms": (3, 300, None, 340, 2475, None, 2821),
+    "lits": (1, 104, None, 27, 5687, None, 1625),
+    "kits19": (1, 168, None, 42, 5269, None, 1609),
+    "lascarqs": (1, 98, None, 32, 3561, None, 1183),
+    "chest_xray_masks": (1, None, None, None, 450, None, 116),
+    "busi": (1, None, None, None, 518, None, 129),
+    "kpis": (1, None, None, None, 8261, 500, 4055),
+    "papila": (1, None, None, None, 390, None, 98),
+    "bkai_igh": (2, None, None, None, 800, None, 200),
+    "isic2018": (1, None, None, None, 2594, 100, 1000),
+    "btcv": (13, None, None, 30, None, None, 3791),
+    "acdc": (3, None, 200, 100, None, 1841, 1001),
+    "uwaterloo_skin": (1, None, None, None, None, None, 167),
+    "bus_b": (1, None, None, None, None, None, 163),
+    "brats2021": (1, None, None, None, None, None, 369),
+    "mnms2": (3, None, 400, 320, None, 400, 320),
+}
+
+
+def _three(counts: Counts) -> tuple[int | None, ...]:
+    return counts.train, counts.val, counts.test
+
+
 def test_the_counts_are_those_of_table_6() -> None:
-    """Total of the paper's slices (or pictures) per split, added up from Table 6."""
     uses = {name: one.uses[0] for name, one in PUBLISHED.items() if one.uses[0].paper == "K-Prism"}
-    assert len(uses) == 18
-    shown = {n: u.slices if PUBLISHED[n].unit == "volumes" else u.cases for n, u in uses.items()}
-    assert sum(c.train or 0 for c in shown.values()) == 69109
-    assert sum(c.val or 0 for c in shown.values()) == 4793
-    assert sum(c.test or 0 for c in shown.values()) == 39122
+    assert set(uses) == set(TABLE_6)
+    for name, use in uses.items():
+        # Of sets of pictures the paper's slices are our cases.
+        of_pictures = PUBLISHED[name].unit == "images"
+        volumes = Counts() if of_pictures else use.cases
+        slices = use.cases if of_pictures else use.slices
+        assert (use.classes, *_three(volumes), *_three(slices)) == TABLE_6[name], name
+
+
+TP_SEG: dict[str, tuple[int, int]] = {
+    "amd_sd": (2346, 703),
+    "btd": (2298, 766),
+    "ebhi_seg": (636, 159),
+    "tnui2021": (966, 276),
+    "polyp_mix": (1450, 798),
+    "covid_ct": (894, 385),
+    "busi": (486, 161),
+    "isic2018": (1886, 808),
+}
+
+
+def test_the_eight_lesion_sets_of_tp_seg_have_its_counts() -> None:
+    uses = {
+        name: use for name, one in PUBLISHED.items() for use in one.uses if use.paper == "TP-Seg"
+    }
+    found = {
+        name: _three(use.slices if use.cases == Counts() else use.cases)[:2]
+        for name, use in uses.items()
+    }
+    assert found == TP_SEG
+
+
+def test_the_further_sets_of_iris_are_there() -> None:
+    further = {"autopet", "dlbs", "chaos_mr", "structseg_han", "structseg_thorax", "segthor"}
+    further |= {"msd_pancreas", "ctpelvic1k"}
+    further |= {f"ivdm3seg_{sequence}" for sequence in ("wat", "inn", "opp", "fat")}
+    own = {name for name, one in PUBLISHED.items() if one.uses[0].paper == "Iris"}
+    assert own == further
+    assert set(PUBLISHED) == {*TABLE_6, *TP_SEG, *further}
 
 
 def test_a_description_that_contradicts_itself_is_refused() -> None:

@@ -12,6 +12,8 @@ BUSI: Final = PublishedSet(
     name="busi",
     title="BUSI (Dataset of Breast Ultrasound Images)",
     home_page="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
+    licence="CC0 as listed on Kaggle; the authors ask for citation",
+    redistributable="yes",
     citation="Al-Dhabyani et al., Data in Brief 28, 2020",
     modality="US",
     layout="benign and malignant with 'KIND (N).png' and 'KIND (N)_mask*.png'; normal is not used",
