@@ -16,9 +16,13 @@ REQUESTS_PER_IMAGE = 2
 
 @dataclass(frozen=True)
 class PhantomSampler:
-    """Draws requests for structures of the phantoms 0..count-1; a reference is another phantom."""
+    """Draws requests for structures of the phantoms 0..count-1; a reference is another phantom.
+
+    Only the first `known` structures are asked for.
+    """
 
     count: int
+    known: int = len(NAMES)
 
     def draw(
         self,
@@ -36,7 +40,7 @@ class PhantomSampler:
         images = -(-num_requests // REQUESTS_PER_IMAGE)
         rows = rng.integers(self.count, size=images)
         index = np.arange(num_requests) // REQUESTS_PER_IMAGE
-        order = np.stack([rng.permutation(len(NAMES)) for _ in range(images)])
+        order = np.stack([rng.permutation(self.known) for _ in range(images)])
         concept = order[index, np.arange(num_requests) % REQUESTS_PER_IMAGE].astype(np.int64)
         others = (rows[index] + rng.integers(1, self.count, size=num_requests)) % self.count
         copies = rng.random(num_requests) < self_reference

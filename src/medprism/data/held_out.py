@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from medprism.core.errors import ConfigError
+from medprism.core.randomness import counter_rng
 from medprism.data.slice_row import SliceRow
-from medprism.data.splits import SplitConfig, draw_split
 from medprism.data.store import SliceStore
 
 # A mask is a picture, or a slice of a volume, that shows the class.
@@ -35,13 +36,11 @@ def hold_out(store: SliceStore, classes: ClassIds, share: float, seed: int) -> S
     shown = {name: _showing(rows, ids) for name, ids in classes.items()}
     for name, numbers in shown.items():
         _refuse_too_few(name, len(numbers), len({cases[n] for n in numbers}))
-    named = {case: None for case in cases}
     for draw in range(_DRAWS):
-        config = SplitConfig(train=1 - share, val=share, test=0.0, seed=seed + draw)
-        split = draw_split(named, config)
-        sides = [{split[cases[n]] for n in numbers} for numbers in shown.values()]
-        if all(side == {"train", "val"} for side in sides):
-            return _with_splits(store, [split[case] for case in cases])
+        held = _draw(cases, share, seed + draw)
+        sides = [{cases[n] in held for n in numbers} for numbers in shown.values()]
+        if all(len(side) == 2 for side in sides):
+            return _with_splits(store, ["val" if case in held else "train" for case in cases])
     raise ConfigError(
         f"{_DRAWS} draws found no way to hold masks out so that each of {', '.join(classes)} is on "
         "both sides; train fewer classes at once, or add cases"
@@ -69,6 +68,20 @@ def count_cases(store: SliceStore, ids: Mapping[str, tuple[int, ...]], split: st
     """Return how many cases of a split show any of the label ids."""
     rows = [store.rows[n] for n in _showing(list(store.rows), ids)]
     return len({_case(row) for row in rows if row.split == split})
+
+
+def _draw(cases: Sequence[str], share: float, seed: int) -> set[str]:
+    """Return cases that hold up to a share of the rows, and at least one case."""
+    sizes = Counter(cases)
+    names = sorted(sizes)
+    room = max(1, round(share * len(cases)))
+    held: set[str] = set()
+    for index in counter_rng(seed, "held out").permutation(len(names)):
+        name = names[int(index)]
+        if sizes[name] <= room:
+            held.add(name)
+            room -= sizes[name]
+    return held or {min(names, key=lambda name: (sizes[name], name))}
 
 
 def _refuse_too_few(name: str, masks: int, cases: int) -> None:

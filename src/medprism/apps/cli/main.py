@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from medprism.apps.cli import annotate, data, evaluate, models, predict, train
+from medprism.apps.cli import annotate, data, evaluate, finetune, models, predict, train
 from medprism.apps.cli.failure import report
 
 _log = logging.getLogger("medprism")
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command(name="predict")(predict.predict)
 app.command(name="annotate")(annotate.annotate)
 app.command(name="train")(train.train)
+app.command(name="finetune")(finetune.finetune)
 app.command(name="evaluate")(evaluate.evaluate)
 app.add_typer(data.app, name="data")
 app.command(name="models")(models.models)
