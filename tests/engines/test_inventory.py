@@ -8,7 +8,7 @@ import pytest
 
 from medprism.engines import inventory
 from medprism.engines.inventory import count_parameters, describe_presets
-from medprism.models.catalog import PRESETS
+from medprism.models.catalog import IRIS_PRESETS, PRESETS
 from medprism.models.checkpoint import save_checkpoint
 from medprism.models.kprism.config import kprism_nano
 from medprism.models.kprism.model import KPrism
@@ -20,9 +20,18 @@ def test_the_base_preset_has_the_papers_numbers() -> None:
     assert (base.total, base.per_expert, base.classes) == (40_460_953, 3_952_146, 33)
 
 
+def test_iris_is_described_by_module_with_its_axes() -> None:
+    reports = {report.name: report for report in describe_presets()}
+    base, flat = reports["iris-base"], reports["iris-compact-2d"]
+    assert (base.spatial_dims, base.long_side, base.per_expert) == (3, 128, 0)
+    assert (flat.spatial_dims, flat.long_side) == (2, 256)
+    assert set(base.parameters) == {"encoder", "task_encoder", "decoder", "bank"}
+    assert abs(base.total - 69.4e6) < 0.1e6
+
+
 def test_counts_by_module_are_those_of_a_real_model() -> None:
     model = KPrism(kprism_nano(7))
-    counts = count_parameters("kprism", kprism_nano(7))
+    counts = count_parameters(kprism_nano(7))
     assert sum(counts.values()) == sum(parameter.numel() for parameter in model.parameters())
     for name, part in model.named_children():
         assert counts[name] == sum(parameter.numel() for parameter in part.parameters())
@@ -37,7 +46,7 @@ def test_shipped_weights_are_described_with_their_sets(
         tmp_path / "kprism-nano.safetensors", info, KPrism(kprism_nano(len(CONCEPTS))).state_dict()
     )
     reports = {report.name: report for report in describe_presets()}
-    assert list(reports) == list(PRESETS)
+    assert list(reports) == [*PRESETS, *IRIS_PRESETS]
     nano = reports["kprism-nano"]
     assert nano.weights is not None
     assert nano.classes == len(CONCEPTS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,17 @@ import pytest
 import torch
 
 from medprism.core.errors import CheckpointError
-from medprism.models.catalog import ARCHITECTURES, PRESETS, build_from_checkpoint, load_weights
+from medprism.models.catalog import (
+    ARCHITECTURES,
+    IRIS_PRESETS,
+    PRESETS,
+    build_from_checkpoint,
+    build_iris,
+    load_weights,
+)
 from medprism.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, to_half
+from medprism.models.iris.config import iris_nano
+from medprism.models.iris.model import Iris
 from medprism.models.kprism.model import KPrism
 from medprism.models.segmenter import Segmenter
 
@@ -37,6 +47,46 @@ def test_every_preset_builds_and_answers(name: str) -> None:
         for kind in ("semantic", "refine-in-context"):
             shape = answer(model, question, kind).logits.shape
             assert shape[0] == 2 and preset.long_side % shape[1] == 0
+
+
+@pytest.mark.parametrize("name", IRIS_PRESETS)
+def test_every_preset_of_iris_builds_and_answers(name: str) -> None:
+    preset = IRIS_PRESETS[name]
+    assert preset.architecture == "iris"
+    config = preset.config(5)
+    with torch.device("meta"):
+        model = Iris(type(config).from_json(json.loads(json.dumps(config.to_json()))))
+        assert model.config == config
+        size = (preset.long_side,) * config.body.ndim
+        image = torch.zeros(1, config.body.channels, *size)
+        features = model.encode(image)
+        tasks = model.encode_references(image, torch.zeros(1, 3, *size))
+        assert model.decode(features, tasks).shape == (1, 3, *size)
+
+
+def test_a_stored_iris_answers_like_the_one_that_was_saved(tmp_path: Path) -> None:
+    model = Iris(iris_nano(3)).eval()
+    image, masks = torch.randn(1, 1, 16, 32, 32), torch.zeros(1, 2, 16, 32, 32)
+    masks[:, 0, 3:8, 4:20, 9:12], masks[:, 1, 9:14, 20:26, 3:9] = 1, 1
+    with torch.no_grad():
+        model.remember(torch.tensor([[2, 0]]), model.encode_references(image, masks))
+    path = tmp_path / "iris.safetensors"
+    info = replace(make_info(), architecture="iris", config=iris_nano(3).to_json())
+    save_checkpoint(path, info, model.state_dict())
+    built = build_iris(load_checkpoint(path))
+    known = torch.tensor([[0, 2]])
+    with torch.no_grad():
+        ours = built.segment(image, built.recall(known))
+        assert torch.equal(ours, model.segment(image, model.recall(known)))
+    refuse(load_checkpoint(path), "'iris'; this program knows kprism")
+
+
+def test_another_model_is_no_iris(nano: tuple[KPrism, Checkpoint]) -> None:
+    with pytest.raises(CheckpointError, match="'kprism', not 'iris'"):
+        build_iris(nano[1])
+    odd = replace(make_info(), architecture="iris", config={"body": {}})
+    with pytest.raises(CheckpointError, match="unusable settings"):
+        build_iris(replace(nano[1], info=odd))
 
 
 @pytest.mark.parametrize("kind", KINDS)

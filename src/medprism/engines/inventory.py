@@ -10,9 +10,12 @@ import torch
 from torch import nn
 
 from medprism.engines.loading import shipped_path
-from medprism.models.catalog import ARCHITECTURES, PRESETS, Preset
+from medprism.models.catalog import IRIS_PRESETS, PRESETS, Config, Preset
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
+from medprism.models.iris.config import IrisConfig
+from medprism.models.iris.model import Iris
 from medprism.models.kprism.config import KPrismConfig
+from medprism.models.kprism.model import KPrism
 
 # The number of classes of the paper's model [KPrism, 4.1], for presets without weights.
 PAPER_CLASSES: Final = 33
@@ -35,13 +38,15 @@ class ShippedWeights:
 class PresetReport:
     """One preset: what it is for and where its parameters are.
 
-    `per_expert` is what one expert more in every mixture would add. `classes` are those of the
-    shipped weights, or of the paper's model where there are none.
+    `per_expert` is what one expert more in every mixture would add; 0 without mixtures. `classes`
+    are those of the shipped weights, or of K-Prism's paper where there are none. `long_side` is the
+    side of a slice in pixels or of a volume in voxels, as `spatial_dims` says.
     """
 
     name: str
     purpose: str
     architecture: str
+    spatial_dims: int
     long_side: int
     classes: int
     parameters: Mapping[str, int]
@@ -60,15 +65,34 @@ def describe_presets() -> tuple[PresetReport, ...]:
     Raises:
         CheckpointError: shipped weights are damaged.
     """
-    return tuple(_describe(name, preset) for name, preset in PRESETS.items())
+    return (
+        *(_describe(name, preset) for name, preset in PRESETS.items()),
+        *(_describe(name, preset) for name, preset in IRIS_PRESETS.items()),
+    )
 
 
-def _describe(name: str, preset: Preset) -> PresetReport:
+def _describe(name: str, preset: Preset[Config]) -> PresetReport:
     path = shipped_path(name)
     checkpoint = load_checkpoint(path) if path.is_file() else None
     classes = PAPER_CLASSES if checkpoint is None else len(checkpoint.info.concepts)
     config = preset.config(classes)
-    parameters = count_parameters(preset.architecture, config)
+    parameters = count_parameters(config)
+    total = sum(parameters.values())
+    return PresetReport(
+        name=name,
+        purpose=preset.purpose,
+        architecture=preset.architecture,
+        spatial_dims=config.body.ndim if isinstance(config, IrisConfig) else 2,
+        long_side=preset.long_side,
+        classes=classes,
+        parameters=parameters,
+        total=total,
+        per_expert=0 if isinstance(config, IrisConfig) else _per_expert(config),
+        weights=None if checkpoint is None else _weights(path.stat().st_size, checkpoint),
+    )
+
+
+def _per_expert(config: KPrismConfig) -> int:
     wider = replace(
         config,
         decoder=replace(
@@ -77,29 +101,18 @@ def _describe(name: str, preset: Preset) -> PresetReport:
             feed_experts=config.decoder.feed_experts + 1,
         ),
     )
-    total = sum(parameters.values())
-    return PresetReport(
-        name=name,
-        purpose=preset.purpose,
-        architecture=preset.architecture,
-        long_side=preset.long_side,
-        classes=classes,
-        parameters=parameters,
-        total=total,
-        per_expert=sum(count_parameters(preset.architecture, wider).values()) - total,
-        weights=None if checkpoint is None else _weights(path.stat().st_size, checkpoint),
-    )
+    return sum(count_parameters(wider).values()) - sum(count_parameters(config).values())
 
 
-def count_parameters(architecture: str, config: KPrismConfig) -> dict[str, int]:
+def count_parameters(config: KPrismConfig | IrisConfig) -> dict[str, int]:
     """Return the number of parameters of each module of a model, by name.
 
     >>> from medprism.models.kprism.config import kprism_base
-    >>> sum(count_parameters("kprism", kprism_base()).values())
+    >>> sum(count_parameters(kprism_base()).values())
     40460953
     """
     with torch.device("meta"):
-        model = ARCHITECTURES[architecture](config.to_json())
+        model = Iris(config) if isinstance(config, IrisConfig) else KPrism(config)
     counts = {name: _count(part) for name, part in model.named_children()}
     own = _count(model) - sum(counts.values())
     return {**counts, "own": own} if own else counts

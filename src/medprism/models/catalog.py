@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 from torch import nn
 
 from medprism.core.errors import CheckpointError, ConfigError
 from medprism.models.checkpoint import Checkpoint
+from medprism.models.iris.config import (
+    IrisConfig,
+    iris_base,
+    iris_compact,
+    iris_compact_2d,
+    iris_kprism2d,
+    iris_nano,
+)
+from medprism.models.iris.model import Iris
 from medprism.models.kprism.config import (
     KPrismConfig,
     kprism_base,
@@ -19,13 +28,15 @@ from medprism.models.kprism.config import (
 )
 from medprism.models.kprism.model import KPrism
 
+Config = TypeVar("Config", KPrismConfig, IrisConfig)
+
 
 @dataclass(frozen=True)
-class Preset:
+class Preset(Generic[Config]):
     """A named size of an architecture: its settings for a number of concepts, its long side."""
 
     architecture: str
-    config: Callable[[int], KPrismConfig]
+    config: Callable[[int], Config]
     long_side: int
     purpose: str
 
@@ -34,10 +45,20 @@ ARCHITECTURES: Final[dict[str, Callable[[Mapping[str, Any]], KPrism]]] = {
     "kprism": lambda payload: KPrism(KPrismConfig.from_json(dict(payload))),
 }
 
-PRESETS: Final[dict[str, Preset]] = {
+# What fulfils `Segmenter`: a session drives it.
+PRESETS: Final[dict[str, Preset[KPrismConfig]]] = {
     "kprism-base": Preset("kprism", kprism_base, 512, "the paper's model, for a GPU"),
     "kprism-compact": Preset("kprism", kprism_compact, 256, "ordinary computers; weights shipped"),
     "kprism-nano": Preset("kprism", kprism_nano, 64, "tests"),
+}
+
+# Iris has a contract of its own (`models/iris/model.py`): task embeddings, K masks in one pass.
+IRIS_PRESETS: Final[dict[str, Preset[IrisConfig]]] = {
+    "iris-base": Preset("iris", iris_base, 128, "the paper's model on volumes, for a GPU"),
+    "iris-compact": Preset("iris", iris_compact, 64, "volumes on ordinary computers"),
+    "iris-compact-2d": Preset("iris", iris_compact_2d, 256, "slices on ordinary computers"),
+    "iris-kprism2d": Preset("iris", iris_kprism2d, 256, "what K-Prism's tables call Iris, 2-D"),
+    "iris-nano": Preset("iris", iris_nano, 32, "tests"),
 }
 
 
@@ -53,10 +74,33 @@ def build_from_checkpoint(checkpoint: Checkpoint) -> KPrism:
             f"checkpoint {info.name!r} is of architecture {info.architecture!r}; this program "
             f"knows {', '.join(ARCHITECTURES)}"
         )
+    return _build(checkpoint, ARCHITECTURES[info.architecture])
+
+
+def build_iris(checkpoint: Checkpoint) -> Iris:
+    """Return the Iris of a checkpoint with its weights as float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: another architecture, unusable settings, or tensors that do not fit them.
+    """
+    info = checkpoint.info
+    if info.architecture != "iris":
+        raise CheckpointError(
+            f"checkpoint {info.name!r} is of architecture {info.architecture!r}, not 'iris'; give "
+            f"one of {', '.join(IRIS_PRESETS)}"
+        )
+    return _build(checkpoint, lambda payload: Iris(IrisConfig.from_json(dict(payload))))
+
+
+Model = TypeVar("Model", KPrism, Iris)
+
+
+def _build(checkpoint: Checkpoint, make: Callable[[Mapping[str, Any]], Model]) -> Model:
+    info = checkpoint.info
     try:
         # Without memory at first: damaged settings may describe a model of any size.
         with torch.device("meta"):
-            model = ARCHITECTURES[info.architecture](info.config)
+            model = make(info.config)
     except ConfigError as error:
         raise CheckpointError(
             f"checkpoint {info.name!r} holds unusable settings: {error}"

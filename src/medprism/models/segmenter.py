@@ -46,9 +46,9 @@ class TensorValue:
 
 @dataclass(frozen=True, eq=False)
 class Features(TensorValue):
-    """An encoded batch of images: maps from fine to coarse, the last one at 1/16."""
+    """An encoded batch of slices or volumes: maps from fine to coarse, the last one at 1/16."""
 
-    maps: tuple[Float[Tensor, "images _ _ _"], ...]
+    maps: tuple[Float[Tensor, "images _ _ ..."], ...]
 
     def select(self, index: Int64[Tensor, " requests"]) -> Features:
         """Return the features each request looks at."""

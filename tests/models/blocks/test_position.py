@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medprism.models.blocks.position import fourier_points, sine_grid
+from medprism.models.blocks.position import fourier_points, sine_grid, sine_lattice
 
 
 @given(height=st.integers(1, 9), width=st.integers(1, 9), quarter=st.integers(2, 8))
@@ -47,3 +47,21 @@ def test_row_and_column_are_not_mixed_up() -> None:
     at = fourier_points(torch.tensor([[[3.0, 7.0]]]), frequencies, 48, 80)
     swapped = fourier_points(torch.tensor([[[7.0, 3.0]]]), frequencies, 48, 80)
     assert float((at - swapped).abs().max()) > 0.05
+
+
+def test_a_lattice_of_two_axes_is_the_sine_grid() -> None:
+    settings = {"device": torch.device("cpu"), "dtype": torch.float32}
+    assert torch.equal(sine_lattice((5, 7), 16, **settings), sine_grid(5, 7, 16, **settings))
+
+
+def test_a_lattice_tells_every_voxel_from_every_other() -> None:
+    size = (4, 6, 5)
+    code = sine_lattice(size, 20, device=torch.device("cpu"), dtype=torch.float64)
+    assert code.shape == (20, 120)
+    # 20 channels are three times six, and two that are left over.
+    assert not code[18:].any()
+    distance = torch.cdist(code.T, code.T) + 9 * torch.eye(120, dtype=torch.float64)
+    assert float(distance.min()) > 0.3
+    placed = code.reshape(20, *size)
+    assert torch.equal(placed[:6, :, 0, 0], placed[:6, :, 3, 2])
+    assert not torch.equal(placed[6:12, 0, 0], placed[6:12, 0, 1])

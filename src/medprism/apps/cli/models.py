@@ -31,7 +31,12 @@ def _lines(report: PresetReport) -> list[str]:
     lines = [
         f"{report.name}: {report.purpose}",
         f"  {report.total:,} parameters with {report.classes} classes, "
-        f"{report.per_expert:,} per expert, {report.long_side} pixels",
+        + (f"{report.per_expert:,} per expert, " if report.per_expert else "")
+        + (
+            f"{report.long_side} pixels"
+            if report.spatial_dims == 2
+            else f"{report.long_side}^3 voxels"
+        ),
         *(f"    {name:16}{count:>12,}" for name, count in report.parameters.items()),
     ]
     weights = report.weights

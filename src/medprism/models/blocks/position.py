@@ -32,6 +32,29 @@ def sine_grid(
     return rearrange(torch.cat([row_code, col_code]), "d h w -> d (h w)").to(dtype)
 
 
+def sine_lattice(
+    size: tuple[int, ...], dim: int, *, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "dim positions"]:
+    """Return `sine_grid`'s codes on a grid of any number of axes, an equal share of channels each.
+
+    Channels that cannot be shared out are zero. In 2-D, for widths that are multiples of four, it
+    is `sine_grid` itself.
+    """
+    octaves = dim // (2 * len(size))
+    frequency = math.pi * 2.0 ** torch.linspace(0.0, MAX_OCTAVE, octaves, device=device)
+    codes = []
+    for axis, side in enumerate(size):
+        place = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side
+        angle = frequency[:, None] * place[None]
+        code = torch.cat([angle.sin(), angle.cos()])
+        shape = [1] * len(size)
+        shape[axis] = side
+        codes.append(code.reshape(len(code), *shape).expand(-1, *size))
+    joined = torch.cat(codes).flatten(1)
+    rest = joined.new_zeros(dim - len(joined), joined.shape[1])
+    return torch.cat([joined, rest]).to(dtype)
+
+
 def fourier_points(
     position: Float[Tensor, "requests clicks 2"],
     frequencies: Float[Tensor, "2 half"],

@@ -46,7 +46,9 @@ class EncoderConfig:
                 f"{self.widths} and blocks {self.blocks}"
             )
         if self.norm not in get_args(NormKind):
-            raise ConfigError(f"norm {self.norm!r} is unknown; use 'batch' or 'group'")
+            raise ConfigError(
+                f"norm {self.norm!r} is unknown; use one of {', '.join(get_args(NormKind))}"
+            )
         if self.attention and any(width % 4 for width in self.widths):
             raise ConfigError(f"widths {self.widths} must be multiples of the 4 attention heads")
 
