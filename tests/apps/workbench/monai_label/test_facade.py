@@ -14,11 +14,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from medprism.engines.loaded import LoadedModel
 from medprism.io.reader import read_image, read_mask
 from medprism.metrics.dice import dice
-from tests.apps.workbench.conftest import TOKEN, VOLUME, Desk, Live, Serve
+from tests.apps.workbench.conftest import SETTINGS, TOKEN, VOLUME, Desk, Live, Serve
+from tests.apps.workbench.training_desk import accept_phantoms, go_easy, knowing, phantoms
 from tests.inference.phantom import scene, volume
 from tests.io.dicom_scene import series
+from tests.training.taught_nano import NEW
+
+__all__ = ["knowing", "phantoms"]
 
 # The client leaves connections and files for the garbage collector to close.
 pytestmark = [
@@ -85,7 +90,7 @@ def test_info_lists_models_labels_and_counts(client: Any) -> None:  # noqa: ANN4
     assert set(info["models"]) == {"classes", "references", "points"}
     assert info["models"]["classes"]["labels"]["liver"] == 1
     assert info["models"]["points"]["type"] == "deepgrow"
-    assert "uncertain" in info["strategies"] and info["trainers"] == {}
+    assert "uncertain" in info["strategies"] and list(info["trainers"]) == ["classes"]
     assert info["datastore"]["total"] == VOLUME
 
 
@@ -209,13 +214,42 @@ def test_active_learning_names_the_image_to_go_on_with(client: Any, live: Live) 
         client.next_sample("by star sign", {})
 
 
-def test_training_is_said_not_to_be_there_yet(client: Any) -> None:  # noqa: ANN401
+def test_training_wants_masks_and_says_whether_it_runs(client: Any) -> None:  # noqa: ANN401
     module = _module()
     assert client.train_status(check_if_running=True) is False
-    for act in (lambda: client.train_start("classes", {}), client.train_stop, client.train_status):
+    for act, status in (
+        (lambda: client.train_start("classes", {}), 409),
+        (lambda: client.train_start("points", {}), 404),
+        (lambda: client.train_start("classes", {"label": 7}), 422),
+        (lambda: client.train_start("classes", {"label": "x", "minutes": -1}), 422),
+        (client.train_stop, 404),
+        (client.train_status, 404),
+    ):
         with pytest.raises(module.MONAILabelClientException) as refused:
             act()
-        assert "not there yet" in refused.value.msg
+        assert f"Status: {status}" in refused.value.msg
+
+
+def test_a_class_is_trained_and_the_training_stopped(
+    phantoms: Path, knowing: LoadedModel, tmp_path: Path
+) -> None:
+    live = Live(phantoms, knowing, SETTINGS)
+    go_easy(live)
+    accept_phantoms(Desk(live.client))
+    client = _client(live, tmp_path)
+    assert list(client.info()["trainers"]) == ["classes"]
+    # Without a label it is the one that is no class yet.
+    begun = client.train_start("classes", {"steps": 400})
+    assert begun["job"]["kind"] == "training" and begun["status"] in ("PENDING", "RUNNING")
+    assert client.train_status(check_if_running=True) is True
+    assert client.train_status()["id"] == begun["id"]
+    client.train_stop()
+    assert Desk(live.client).finish(int(begun["id"]))["state"] == "cancelled"
+    assert client.train_status(check_if_running=True) is False
+    done = client.train_start("", {"label": NEW, "steps": 1})
+    assert Desk(live.client).finish(int(done["id"]))["state"] == "done"
+    assert NEW in client.info()["models"]["classes"]["labels"]
+    live.end()
 
 
 def test_other_forms_of_an_answer(live: Live, tmp_path: Path) -> None:
