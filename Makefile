@@ -41,9 +41,11 @@ slow: .venv/installed-for-tests ## long tests: learning, full fuzzing counts
 soak: .venv/installed-for-tests ## kill and load tests with full counts
 	$(CALM) $(BIN)/python -m pytest -q -m soak
 
-speed: .venv/installed ## milliseconds and memory of the model; what the slice store costs
+speed: .venv/installed ## milliseconds of the model and of clicks in the browser; what the slice store costs
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/iris.py
+	$(BIN)/python -m benchmarks.clicks
 
 train: .venv/installed ## train kprism-compact on DATA for MINUTES; go on if RUN is there
 	$(BIN)/medprism train kprism-compact --out $(RUN) \

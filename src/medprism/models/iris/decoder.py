@@ -92,7 +92,8 @@ class DotHead(nn.Module):
         voxels = self.voxels(F.relu(self.norm(grid)))
         # Divided so that the first logits lie near the bias at every width.
         scores = classes @ voxels.flatten(2) * classes.shape[-1] ** -0.5
-        return scores.reshape(*scores.shape[:2], *size_of(grid)) + self.bias.to(scores.dtype)
+        logits: Tensor = scores.reshape(*scores.shape[:2], *size_of(grid)) + self.bias
+        return logits
 
 
 class MaskDecoder(nn.Module):
@@ -128,6 +129,6 @@ class MaskDecoder(nn.Module):
                 exchange = self.exchanges[depth]
                 if isinstance(exchange, Exchange):
                     tokens, grid = exchange(tokens, tasks.present, grid)
-        logits = self.head(tokens, grid)
+        logits: Tensor = self.head(tokens, grid)
         known = tasks.present.reshape(*tasks.present.shape, *(1,) * (logits.ndim - 2))
         return logits.masked_fill(~known, ABSENT_LOGIT)

@@ -96,7 +96,10 @@ class CoarseMask(nn.Module):
         """Return the features with each class's mask mixed in."""
         marks = coarse_masks(masks, size_of(features)).to(features.dtype)
         weighted = marks[..., None] * self.mark
-        return self.shared(features)[:, None] + rearrange(weighted, "r k ... c -> r k c ...")
+        mixed: Tensor = self.shared(features)[:, None] + rearrange(
+            weighted, "r k ... c -> r k c ..."
+        )
+        return mixed
 
 
 class ContextLayer(nn.Module):
