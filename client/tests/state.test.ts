@@ -53,6 +53,7 @@ function session(revision: number, name = "f3"): SessionState {
     can_undo: true,
     can_redo: false,
     notice: null,
+    job: null,
     labels: [label],
   };
 }
@@ -77,6 +78,7 @@ function opened(): model.State {
     absent: [],
     visited: [4],
     isBusy: false,
+    job: null,
   };
   return model.reduce(model.INITIAL, { type: "opened", opened: open });
 }
@@ -88,6 +90,7 @@ const LABEL: Label = {
   is_class: true,
   references: 0,
   accepted: 0,
+  masks: 0,
 };
 
 test("an answer brings the masks of its slice", () => {
@@ -235,4 +238,26 @@ test("finished images leave the suggestions", () => {
   const image = { ...IMAGE, state: "started" } as const;
   const started = model.reduce(state, { type: "image-changed", image });
   assert.equal(started.gallery.suggestions[0]?.state, "started");
+});
+
+test("the job on the open image is shown until it has ended", () => {
+  const job: Job = {
+    id: 7,
+    kind: "predict",
+    state: "running",
+    done: 1,
+    total: 5,
+    message: "",
+    author: "Ada",
+    result: null,
+    has_file: false,
+  };
+  const others = { ...job, id: 8 };
+  let state = model.reduce(opened(), { type: "job", job: others });
+  assert.equal(model.jobHere(state), null);
+  state = model.reduce(state, { type: "job", job });
+  state = model.reduce(state, { type: "opened-changed", change: { job: 7 } });
+  assert.equal(model.jobHere(state), job);
+  state = model.reduce(state, { type: "job", job: { ...job, state: "cancelled" } });
+  assert.equal(model.jobHere(state), null);
 });

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import httpx
 import nibabel as nib
 import numpy as np
 import pytest
 
+from medprism.engines.loaded import LoadedModel
 from tests.inference.fake_segmenter import fake_model
 from tests.inference.phantom import scene, volume
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 TOKEN = "browser-tests-0123456789"
 PICTURES = 3
@@ -30,8 +32,9 @@ ENLARGED = 2
 class Server:
     """A workbench over a folder that can be stopped, and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: LoadedModel) -> None:
         self.folder = folder
+        self.model = model
         self.port = _free_port()
         self._running: tuple[Any, threading.Thread] | None = None
 
@@ -52,7 +55,8 @@ class Server:
         project = Project(self.folder)
         project.scan()
         settings = WorkbenchSettings(port=self.port, token=TOKEN, author="Ada")
-        app = create_app(Workbench(project, fake_model(), settings))
+        self.bench = Workbench(project, self.model, settings)
+        app = create_app(self.bench)
         # Browsers keep connections open that no request uses; one second is enough for the rest.
         config = uvicorn.Config(
             app, port=self.port, log_level="error", ws="none", timeout_graceful_shutdown=1
@@ -62,6 +66,18 @@ class Server:
         thread.start()
         _wait_until(lambda: server.started)
         self._running = server, thread
+
+    def accepted(self, image: int = 1) -> list[dict[str, Any]]:
+        """Return what was accepted on an image, as the server says it."""
+        found: list[dict[str, Any]] = self.ask(f"/api/images/{image}/accepted")["accepted"]
+        return found
+
+    def ask(self, path: str) -> Any:  # noqa: ANN401
+        """Return the document of a route."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        answer = httpx.get(f"{self.address.rstrip('/')}{path}", headers=headers, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def stop(self) -> None:
         """End it as Ctrl+C does."""
@@ -104,31 +120,74 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def model() -> LoadedModel:
+    """The model of the server; files of tests may have one of their own."""
+    return fake_model()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The images of the server; files of tests may have others."""
+    made = tmp_path / "phantoms"
+    made.mkdir()
+    write_images(made)
+    return made
+
+
+@pytest.fixture
+def server(folder: Path, model: LoadedModel) -> Iterator[Server]:
     """A server on its own folder."""
-    folder = tmp_path / "phantoms"
-    folder.mkdir()
-    write_images(folder)
-    running = Server(folder)
+    running = Server(folder, model)
     running.start()
     yield running
     running.stop()
 
 
+Browse = Callable[..., "Page"]
+
+
 @pytest.fixture
-def page(chromium: Browser, server: Server) -> Iterator[Page]:
-    """A page that is signed in and has seen the tour; a mistake of its script fails the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 720})
-    context.add_init_script("localStorage.setItem('medprism.tour', 'seen')")
-    shown = context.new_page()
-    shown.set_default_timeout(15_000)
+def browse(chromium: Browser, server: Server) -> Iterator[Browse]:
+    """Return what opens a page of its own; a mistake of its script fails the test.
+
+    `author` is who works there, `sees_tour` whether it is the first visit, `at` the address of
+    another server, `fragment` what stands behind it; all else is for Playwright's context.
+    """
+    contexts: list[BrowserContext] = []
     mistakes: list[str] = []
-    shown.on("pageerror", lambda error: mistakes.append(str(error)))
-    shown.goto(f"{server.address}#token={TOKEN}")
-    shown.get_by_role("button", name="Begin").wait_for()
-    yield shown
-    context.close()
+
+    def start(
+        author: str = "",
+        *,
+        sees_tour: bool = False,
+        at: str | None = None,
+        fragment: str = f"token={TOKEN}",
+        **wishes: Any,  # noqa: ANN401
+    ) -> Page:
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 720}, **wishes})
+        contexts.append(context)
+        if not sees_tour:
+            context.add_init_script("localStorage.setItem('medprism.tour', 'seen')")
+        if author:
+            context.add_init_script(f"localStorage.setItem('medprism.author', '{author}')")
+        shown = context.new_page()
+        shown.set_default_timeout(15_000)
+        shown.on("pageerror", lambda error: mistakes.append(str(error)))
+        shown.goto(f"{at or server.address}#{fragment}")
+        return shown
+
+    yield start
+    for context in contexts:
+        context.close()
     assert mistakes == []
+
+
+@pytest.fixture
+def page(browse: Browse) -> Page:
+    """A page that is signed in and has seen the tour."""
+    shown = browse()
+    shown.get_by_role("button", name="Begin").wait_for()
+    return shown
 
 
 def _enlarge(picture: np.ndarray) -> np.ndarray:

@@ -91,6 +91,12 @@ class Desk:
                 self.page.keyboard.press(key)
         self.settled()
 
+    @property
+    def drawn(self) -> str:
+        """All that the canvas shows, to compare with later."""
+        found: str = self.page.evaluate("document.querySelector('canvas.layer').toDataURL()")
+        return found
+
     def colour(self, at: Pixel) -> tuple[int, ...]:
         """Return the colour of the image with its masks at a pixel."""
         found: list[int] = self.page.evaluate(_COLOUR, self.point(at))

@@ -81,7 +81,8 @@ def test_a_class_is_offered_and_predicted(desk: Desk) -> None:
     desk.settled()
     assert not desk.is_grey(LIVER)
     assert desk.is_grey(KIDNEY)
-    assert desk.page.get_by_role("button", name="Class").get_attribute("aria-pressed") == "true"
+    switch = desk.page.get_by_role("button", name="Class", exact=True)
+    assert switch.get_attribute("aria-pressed") == "true"
 
 
 def test_without_a_mouse(desk: Desk) -> None:

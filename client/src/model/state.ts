@@ -2,6 +2,7 @@
 
 import type {
   Answer,
+  Checkpoint,
   ImageDetail,
   ImageEntry,
   ImageState,
@@ -18,7 +19,7 @@ import type { Tool } from "./tools";
 
 export type Phase = "starting" | "signed-out" | "ready" | "failed";
 export type Expert = "none" | "probability" | "disagreement";
-export type Dialog = "export" | "help" | "jobs" | "settings";
+export type Dialog = "export" | "help" | "jobs" | "settings" | "skip" | "train";
 export type Drawer = "images" | "labels";
 export type Theme = "system" | "light" | "dark";
 export type Filter = ImageState | "all";
@@ -48,6 +49,8 @@ export interface Opened {
   readonly absent: readonly string[];
   readonly visited: readonly number[];
   readonly isBusy: boolean;
+  /** The job that works on this image, if one was started since it was opened. */
+  readonly job: number | null;
 }
 
 export interface Opening {
@@ -88,6 +91,7 @@ export interface State {
   readonly masksHidden: boolean;
   readonly references: Readonly<Record<string, readonly Reference[]>>;
   readonly jobs: readonly Job[];
+  readonly checkpoints: readonly Checkpoint[];
   readonly tool: Tool;
   readonly isPositive: boolean;
   readonly radius: number;
@@ -123,6 +127,7 @@ export const INITIAL: State = {
   masksHidden: false,
   references: {},
   jobs: [],
+  checkpoints: [],
   tool: "point",
   isPositive: true,
   radius: 6,
@@ -293,6 +298,16 @@ function changeLabels(state: State, labels: readonly Label[]): State {
 function changeLook(state: State, label: string, change: Partial<Look>): State {
   const look = { ...lookOf(state, label), ...change };
   return { ...state, looks: { ...state.looks, [label]: look } };
+}
+
+/** The job that works on the open image at this moment. */
+export function jobHere({ opened, jobs }: Pick<State, "opened" | "jobs">): Job | null {
+  const found = jobs.find(({ id }) => id === opened?.job);
+  return found === undefined || hasEnded(found) ? null : found;
+}
+
+export function hasEnded({ state }: Job): boolean {
+  return state === "done" || state === "failed" || state === "cancelled";
 }
 
 /** Put a job where its number belongs, the latest first. */

@@ -3,6 +3,7 @@
 import { Connection, queryText } from "./connection";
 import type {
   Answer,
+  Checkpoint,
   ImageDetail,
   ImageEntry,
   Job,
@@ -57,6 +58,7 @@ export class Routes {
     this.connection.post<SessionState>("/api/sessions", {
       image,
       presegment: true,
+      in_background: true,
       take_over: takeOver,
     });
   session = (session: string) => this.connection.get<SessionState>(`/api/sessions/${session}`);
@@ -67,9 +69,12 @@ export class Routes {
     this.connection.post<Answer>(`/api/sessions/${session}/prompts`, prompt);
   predict = (session: string, what: { classes?: string[]; labels?: string[]; slice: number }) =>
     this.connection.post<Answer>(`/api/sessions/${session}/predict`, what);
+  /** On all slices of a volume, as a job. */
+  predictVolume = (session: string, what: { classes?: string[]; labels?: string[] }) =>
+    this.connection.post<Job>(`/api/sessions/${session}/predict/job`, what);
   knowledge = (
     session: string,
-    what: { label: string; use: "references" | "nothing"; slice: number },
+    what: { label: string; use: "references" | "nothing"; predict: boolean; slice: number },
   ) =>
     this.connection.post<Answer>(`/api/sessions/${session}/knowledge`, what);
   undo = (session: string, slice: number) =>
@@ -93,7 +98,9 @@ export class Routes {
   skip = (session: string, reason: string) =>
     this.connection.post<void>(`/api/sessions/${session}/skip`, { reason });
   next = (session: string) =>
-    this.connection.post<SessionState | { session: null }>(`/api/sessions/${session}/next`);
+    this.connection.post<SessionState | { session: null }>(`/api/sessions/${session}/next`, {
+      in_background: true,
+    });
   propagate = (session: string, label: string) =>
     this.connection.post<Job>(`/api/sessions/${session}/propagate`, { label });
 
@@ -106,6 +113,13 @@ export class Routes {
     this.connection.patch<Reference>(`/api/references/${reference}`, { is_active: isActive });
   removeReference = (reference: number) =>
     this.connection.delete(`/api/references/${reference}`);
+
+  checkpoints = async () =>
+    (await this.connection.get<{ checkpoints: Checkpoint[] }>("/api/checkpoints")).checkpoints;
+  useCheckpoint = async (checkpoint: number) =>
+    (await this.connection.post<{ checkpoints: Checkpoint[] }>(
+      `/api/checkpoints/${checkpoint}/use`,
+    )).checkpoints;
 
   jobs = async () => (await this.connection.get<{ jobs: Job[] }>("/api/jobs")).jobs;
   job = (job: number) => this.connection.get<Job>(`/api/jobs/${job}`);

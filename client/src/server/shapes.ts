@@ -52,6 +52,8 @@ export interface Label {
   readonly is_class: boolean;
   readonly references: number;
   readonly accepted: number;
+  /** Images with an accepted mask that shows it. */
+  readonly masks: number;
 }
 
 export type Knowledge = "class" | "references" | "nothing";
@@ -77,6 +79,8 @@ export interface SessionState {
   readonly can_undo: boolean;
   readonly can_redo: boolean;
   readonly notice: string | null;
+  /** The last job that was started on this session. */
+  readonly job: number | null;
   readonly labels: readonly LabelState[];
 }
 
@@ -94,7 +98,7 @@ export interface Answer {
   readonly masks: Masks;
 }
 
-export type JobKind = "presegment" | "score" | "export" | "propagate" | "finetune";
+export type JobKind = "presegment" | "score" | "export" | "propagate" | "predict" | "training";
 
 export interface Job {
   readonly id: number;
@@ -131,7 +135,51 @@ export interface Project {
   readonly images: Readonly<Partial<Record<ImageState, number>>>;
   readonly settings: Settings;
   readonly formats: readonly string[];
+  readonly limits: { readonly training_masks: number };
+  readonly notice: string | null;
   readonly author: string;
+}
+
+/** Dice of a class before and after a training, on masks that were held out. */
+export interface TrainedClass {
+  readonly name: string;
+  readonly masks: number;
+  readonly before: { readonly class: number | null; readonly reference: number | null };
+  readonly after: { readonly class: number | null; readonly reference: number | null };
+}
+
+export interface OldClass {
+  readonly name: string;
+  readonly masks: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+export interface TrainingReport {
+  readonly classes: readonly string[];
+  readonly masks: { readonly training: number; readonly held_out: number };
+  readonly steps: number;
+  readonly seconds: number;
+  readonly new: readonly TrainedClass[];
+  readonly old: readonly OldClass[];
+  readonly agreement: {
+    readonly classes: number;
+    readonly dice: number;
+    readonly lowest: { readonly name: string; readonly dice: number };
+  } | null;
+  readonly notes: readonly string[];
+}
+
+export interface Checkpoint {
+  readonly id: number;
+  readonly name: string;
+  readonly is_base: boolean;
+  readonly is_current: boolean;
+  readonly is_missing: boolean;
+  readonly label: string | null;
+  readonly author: string | null;
+  readonly created: string | null;
+  readonly report: TrainingReport | null;
 }
 
 export interface KnownClass {

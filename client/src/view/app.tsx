@@ -12,10 +12,12 @@ import { HelpSheet } from "./help_sheet";
 import { JobDialog } from "./job_list";
 import { LabelPanel } from "./label_panel";
 import { SettingsDialog } from "./settings_dialog";
+import { SkipDialog } from "./skip_dialog";
 import { Failed, SignIn, Starting } from "./sign_in";
 import { Stage } from "./stage";
 import { ToolRail } from "./tool_rail";
 import { Tour } from "./tour";
+import { TrainDialog } from "./train_dialog";
 import { ViewPanel } from "./view_panel";
 
 interface Props {
@@ -81,6 +83,10 @@ function Dialogs({ bench, state }: Props) {
       return <JobDialog bench={bench} state={state} />;
     case "settings":
       return <SettingsDialog bench={bench} state={state} />;
+    case "skip":
+      return <SkipDialog bench={bench} state={state} />;
+    case "train":
+      return <TrainDialog bench={bench} state={state} />;
     default:
       return null;
   }

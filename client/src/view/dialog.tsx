@@ -16,7 +16,8 @@ export function Dialog({ title, onClose, children, isWide }: Props) {
   useEffect(() => {
     dialog.current?.showModal();
     // Else the button that closes would have the focus, and show its tip.
-    dialog.current?.focus();
+    const first = dialog.current?.querySelector<HTMLElement>("[autofocus]") ?? dialog.current;
+    first?.focus();
   }, []);
   return (
     <dialog

@@ -1,7 +1,6 @@
 /** The line at the top: the project, how far it is, and what is for the whole of it. */
 
-import { finished, type State } from "../model/state";
-import { hasEnded } from "../work/jobs";
+import { finished, hasEnded, type State } from "../model/state";
 import type { Workbench } from "../work/workbench";
 import { IconButton } from "./button";
 import { Icon } from "./icon";

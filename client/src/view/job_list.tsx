@@ -1,18 +1,18 @@
 /** Long work: how far it is, and how to stop it. */
 
-import type { State } from "../model/state";
+import { hasEnded, type State } from "../model/state";
 import { addresses } from "../server/routes";
 import type { Job, JobKind } from "../server/shapes";
-import { hasEnded } from "../work/jobs";
 import type { Workbench } from "../work/workbench";
 import { Dialog } from "./dialog";
 
-const KINDS: Readonly<Record<JobKind, string>> = {
+export const KINDS: Readonly<Record<JobKind, string>> = {
   presegment: "Pre-segment images",
   score: "Score references",
   export: "Export",
   propagate: "Propagate",
-  finetune: "Train a class",
+  predict: "Segment all slices",
+  training: "Train a class",
 };
 
 const STATES: Readonly<Record<Job["state"], string>> = {
@@ -33,7 +33,7 @@ export function JobDialog({ bench, state }: Props) {
     <Dialog title="Jobs" onClose={() => bench.setDialog(null)}>
       {state.jobs.length === 0 ? (
         <p class="quiet">
-          Long work shows its progress here: pre-segmentation, export, propagation.
+          Long work shows its progress here: pre-segmentation, training, export, propagation.
         </p>
       ) : (
         <ul class="jobs" aria-label="Jobs">

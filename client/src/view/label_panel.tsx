@@ -149,15 +149,20 @@ function Chosen({ bench, state, label }: Props & { readonly label: Label }) {
         />
         Not on this image
       </label>
-      {label.accepted === 0 ? (
-        <button
-          type="button"
-          class="link"
-          onClick={() => bench.do(() => bench.labelling.remove(label))}
-        >
-          Remove this label
+      <div class="row is-apart">
+        <button type="button" class="link" onClick={() => bench.setDialog("train")}>
+          Train a class …
         </button>
-      ) : null}
+        {label.accepted === 0 ? (
+          <button
+            type="button"
+            class="link"
+            onClick={() => bench.do(() => bench.labelling.remove(label))}
+          >
+            Remove this label
+          </button>
+        ) : null}
+      </div>
     </section>
   );
 }

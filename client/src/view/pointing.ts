@@ -141,7 +141,8 @@ export class Pointing {
     if (tool === "point" && pixelAt(place, image) === null) return false;
     if (active === null) {
       desk.note("info", "Name the structure first: type it under Labels.");
-      document.getElementById("label-search")?.focus();
+      // The press itself moves the focus to the image, after this.
+      requestAnimationFrame(() => document.getElementById("label-search")?.focus());
       return false;
     }
     const found = desk.session?.labels.find(({ name }) => name === active);

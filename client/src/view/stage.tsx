@@ -2,10 +2,11 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import type { Opened, State } from "../model/state";
-import { statusOf } from "../model/state";
+import { jobHere, statusOf } from "../model/state";
 import type { Workbench } from "../work/workbench";
 import { IconButton, Key } from "./button";
 import { Icon } from "./icon";
+import { KINDS } from "./job_list";
 import { cursorOf, Pointing } from "./pointing";
 import { SliceBar } from "./slice_bar";
 import { Surface } from "./surface";
@@ -24,6 +25,7 @@ export function Stage({ bench, state }: Props) {
         {opened === null ? <Nothing bench={bench} state={state} /> : null}
         {opened?.occupied ? <InUse bench={bench} opened={opened} state={state} /> : null}
         {opened === null ? null : <Caption bench={bench} state={state} opened={opened} />}
+        <JobHere bench={bench} state={state} />
         <div class={`busy ${opened?.isBusy === true ? "is-busy" : ""}`} aria-hidden="true" />
       </div>
       {opened !== null && opened.image.slices > 1 ? (
@@ -103,6 +105,38 @@ function Caption({ bench, opened, state }: Props & { readonly opened: Opened }) 
           {hidden}
         </button>
       )}
+    </div>
+  );
+}
+
+/** Long work on this image: it can be looked at meanwhile, and stopped. */
+function JobHere({ bench, state }: Props) {
+  const job = jobHere(state);
+  if (job === null) return null;
+  const percent = job.total === 0 ? 0 : Math.round((100 * job.done) / job.total);
+  const text = job.total === 0 ? "Waiting …" : `${job.done} of ${job.total} slices`;
+  return (
+    <div class="job-here">
+      <b>{KINDS[job.kind]}</b>
+      <span
+        class="progress"
+        role="progressbar"
+        aria-label={KINDS[job.kind]}
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={percent}
+        aria-valuetext={text}
+      >
+        <span style={{ width: `${percent}%` }} />
+      </span>
+      <span class="numbers">{text}</span>
+      <button
+        type="button"
+        class="button is-small"
+        onClick={() => bench.do(() => bench.jobs.cancel(job))}
+      >
+        Stop
+      </button>
     </div>
   );
 }

@@ -62,9 +62,11 @@ export function Tour({ bench, step }: { readonly bench: Workbench; readonly step
       window.removeEventListener("resize", locate);
     };
   }, [shown]);
+  const isPlaced = place !== null;
   useEffect(() => {
-    card.current?.querySelector<HTMLElement>(".is-primary")?.focus();
-  }, [shown]);
+    // What is hidden until it has its place takes no focus.
+    if (isPlaced) card.current?.querySelector<HTMLElement>(".is-primary")?.focus();
+  }, [shown, isPlaced]);
   if (shown === undefined) return null;
   const isLast = step === TOUR.length - 1;
   return (

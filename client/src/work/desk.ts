@@ -5,7 +5,7 @@ import { Line } from "../model/line";
 import type { Opened, State } from "../model/state";
 import { Connection, Lost, Refusal } from "../server/connection";
 import { Routes } from "../server/routes";
-import type { SessionState } from "../server/shapes";
+import type { Job, SessionState } from "../server/shapes";
 import { Slices } from "../server/slices";
 import { Store } from "../store";
 
@@ -19,6 +19,9 @@ export class Desk {
   readonly slices = new Slices(this.connection);
   /** Runs when a lost server is back, before what waited for it goes on. */
   onBack: () => Promise<void> = () => Promise.resolve();
+
+  /** Follows a job that was started on the open image. */
+  onJob: (job: Job) => void = () => undefined;
 
   private returning: Promise<void> | null = null;
   private notes = 0;

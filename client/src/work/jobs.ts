@@ -1,8 +1,9 @@
 /** Long work: start it, follow it through server-sent events, stop it. */
 
+import { hasEnded } from "../model/state";
 import type { Job } from "../server/shapes";
 import { addresses } from "../server/routes";
-import type { Desk } from "./desk";
+import { type Desk, sentence } from "./desk";
 import type { GalleryWork } from "./gallery";
 import type { LabellingWork } from "./labelling";
 import type { PromptingWork } from "./prompting";
@@ -15,7 +16,9 @@ export class JobWork {
     private readonly gallery: GalleryWork,
     private readonly labelling: LabellingWork,
     private readonly prompting: PromptingWork,
-  ) {}
+  ) {
+    desk.onJob = (job) => this.beginHere(job);
+  }
 
   async refresh(): Promise<void> {
     const jobs = await this.desk.routes.jobs();
@@ -41,7 +44,23 @@ export class JobWork {
     const job = await this.desk.line.add(() =>
       this.desk.routes.propagate(session.session, label),
     );
-    if (!job.isStale) this.accepted(job.value);
+    if (!job.isStale) this.beginHere(job.value);
+  }
+
+  /** Learn a class from its accepted masks, beginning with a checkpoint. */
+  train(label: string, minutes: number, checkpoint: number): Promise<void> {
+    return this.start({ kind: "training", label, minutes, checkpoint });
+  }
+
+  /** Use a checkpoint from now on; an open image keeps its model until it is opened again. */
+  async useCheckpoint(checkpoint: number): Promise<void> {
+    const checkpoints = await this.desk.routes.useCheckpoint(checkpoint);
+    this.desk.store.set({ checkpoints });
+    await this.learnModel();
+  }
+
+  async refreshCheckpoints(): Promise<void> {
+    this.desk.store.set({ checkpoints: await this.desk.routes.checkpoints() });
   }
 
   async cancel(job: Job): Promise<void> {
@@ -54,6 +73,12 @@ export class JobWork {
 
   private async start(what: Readonly<Record<string, unknown>>): Promise<void> {
     this.accepted(await this.desk.routes.startJob(what));
+  }
+
+  /** A job on the open image: it is shown there, and its outcome is taken over there. */
+  private beginHere(job: Job): void {
+    this.desk.store.dispatch({ type: "opened-changed", change: { job: job.id } });
+    this.accepted(job);
   }
 
   private accepted(job: Job): void {
@@ -82,9 +107,13 @@ export class JobWork {
   private async ended(id: number): Promise<void> {
     const job = await this.desk.routes.job(id);
     this.desk.store.dispatch({ type: "job", job });
-    if (job.state === "failed") this.desk.note("bad", job.message ?? "The job failed.");
+    const isHere = this.desk.opened?.job === id;
+    const isOthers = (job.kind === "propagate" || job.kind === "predict") && !isHere;
+    if (isOthers) return;
+    if (job.state === "failed") this.desk.note("bad", sentence(job.message ?? "the job failed"));
     if (job.state !== "done") return;
-    if (job.kind === "propagate") await this.propagated(job);
+    if (isHere) await this.changedHere(job);
+    if (job.kind === "training") await this.trained();
     if (job.kind === "presegment") {
       this.desk.note("good", "All images are pre-segmented.");
       await this.gallery.refresh();
@@ -95,7 +124,18 @@ export class JobWork {
     if (job.kind === "export") this.desk.note("good", "The export is ready to save.");
   }
 
-  private async propagated(job: Job): Promise<void> {
+  private async trained(): Promise<void> {
+    await Promise.all([this.refreshCheckpoints(), this.learnModel()]);
+    this.desk.note("good", "The class is trained. Images opened from now on use it.");
+  }
+
+  /** Another model knows other classes. */
+  private async learnModel(): Promise<void> {
+    this.desk.store.set({ project: await this.desk.routes.project() });
+    await this.labelling.refresh();
+  }
+
+  private async changedHere(job: Job): Promise<void> {
     const { session, routes, store } = this.desk;
     if (session === null) return;
     const state = await routes.session(session.session);
@@ -104,14 +144,14 @@ export class JobWork {
     const slice = this.desk.opened?.slice ?? 0;
     const { masks } = await routes.masks(session.session, slice);
     store.dispatch({ type: "answer", step, answer: { state, slice, milliseconds: 0, masks } });
+    if (job.kind === "predict") {
+      await this.labelling.refresh();
+      this.desk.say(`All slices are segmented: ${state.labels.map(({ name }) => name).join(", ")}`);
+    }
     const least = job.result?.["least_certain"];
     if (typeof least === "number") {
       this.desk.note("good", `Propagated. The least certain slice is ${least + 1}.`);
       await this.prompting.goTo(least);
     }
   }
-}
-
-export function hasEnded({ state }: Job): boolean {
-  return state === "done" || state === "failed" || state === "cancelled";
 }

@@ -1,7 +1,7 @@
 /** Open an image, keep the right to work on it, finish it, go on. */
 
 import { EMPTY, fromLog } from "../model/history";
-import type { Occupied, Opened } from "../model/state";
+import { hasEnded, type Occupied, type Opened } from "../model/state";
 import { Lost, Refusal } from "../server/connection";
 import type { ImageDetail, SessionState } from "../server/shapes";
 import type { Desk } from "./desk";
@@ -91,11 +91,11 @@ export class OpeningWork {
     }
   }
 
-  async skip(): Promise<void> {
+  async skip(reason: string): Promise<void> {
     const { desk } = this;
     const { opened, session } = desk;
     if (opened === null || session === null) return;
-    const left = await desk.line.add(() => desk.routes.skip(session.session, ""));
+    const left = await desk.line.add(() => desk.routes.skip(session.session, reason));
     if (left.isStale) return;
     await this.gallery.touch(opened.image.id);
     const next = await desk.routes.nextImage(opened.image.id);
@@ -134,8 +134,23 @@ export class OpeningWork {
     const { opened } = this.desk;
     if (opened === null) return;
     if (opened.session === null) return;
-    const state = await this.rejoin(opened.session.session, opened.image.id);
-    await this.arrive(opened.image, state, opened.slice);
+    try {
+      const state = await this.rejoin(opened.session.session, opened.image.id);
+      await this.arrive(opened.image, state, opened.slice);
+    } catch (error) {
+      this.yieldTo(error, opened.image.id);
+    }
+  }
+
+  /** Somebody else works on the image: say so in its place; any other error goes on. */
+  private yieldTo(error: unknown, image: number): void {
+    if (!(error instanceof Refusal) || error.code !== "image_in_use") throw error;
+    const { desk } = this;
+    if (desk.opened?.image.id !== image) return;
+    clearTimeout(this.heart);
+    const occupied: Occupied = { author: error.lease?.author ?? "", message: error.message };
+    const change = { occupied, session: null, masks: {}, isBusy: false };
+    desk.store.dispatch({ type: "opened-changed", change });
   }
 
   private async rejoin(session: string, image: number): Promise<SessionState> {
@@ -172,6 +187,7 @@ export class OpeningWork {
       absent: [],
       visited: [slice],
       isBusy: true,
+      job: null,
     };
     this.desk.store.dispatch({ type: "opened", opened });
     history.replaceState(null, "", `#image=${image.id}`);
@@ -189,10 +205,7 @@ export class OpeningWork {
       // The person is at another image by now: nobody should wait for this one.
       else await desk.routes.close(state.session);
     } catch (error) {
-      if (!(error instanceof Refusal) || error.code !== "image_in_use") throw error;
-      if (desk.opened?.image.id !== image.id) return;
-      const occupied: Occupied = { author: error.lease?.author ?? "", message: error.message };
-      desk.store.dispatch({ type: "opened-changed", change: { occupied, isBusy: false } });
+      this.yieldTo(error, image.id);
     }
   }
 
@@ -211,7 +224,14 @@ export class OpeningWork {
     if (state.notice !== null) desk.note("info", state.notice);
     const labels = await desk.routes.labels();
     desk.store.dispatch({ type: "labels", labels });
+    if (state.job !== null) await this.findJob(state.job);
     this.beat(state.expires_in);
+  }
+
+  /** Work on this image that goes on, begun before it was opened here. */
+  private async findJob(id: number): Promise<void> {
+    const job = await this.desk.routes.job(id);
+    if (!hasEnded(job)) this.desk.onJob(job);
   }
 
   private beat(expiresIn: number): void {

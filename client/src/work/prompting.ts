@@ -47,17 +47,20 @@ export class PromptingWork {
     await this.give({ kind: "mask", label, mask, slice: opened.slice });
   }
 
-  /** Ask what the model knows about a class. */
+  /** Ask what the model knows about a class; on a volume that is a job. */
   predictClass(name: string): Promise<void> {
+    if (this.isVolume) return this.predictVolume({ classes: [name] });
     return this.unmarked((session, slice) =>
       this.desk.routes.predict(session.session, { classes: [name], slice }),
     );
   }
 
-  use(label: string, use: "references" | "nothing"): Promise<void> {
-    return this.unmarked((session, slice) =>
-      this.desk.routes.knowledge(session.session, { label, use, slice }),
+  async use(label: string, use: "references" | "nothing"): Promise<void> {
+    const { isVolume } = this;
+    await this.unmarked((session, slice) =>
+      this.desk.routes.knowledge(session.session, { label, use, predict: !isVolume, slice }),
     );
+    if (isVolume && use === "references") await this.predictVolume({ labels: [label] });
   }
 
   async lock(label: string, isLocked: boolean): Promise<void> {
@@ -94,6 +97,19 @@ export class PromptingWork {
     }
   }
 
+  private get isVolume(): boolean {
+    return (this.desk.opened?.image.slices ?? 1) > 1;
+  }
+
+  private async predictVolume(what: { classes?: string[]; labels?: string[] }): Promise<void> {
+    const { desk } = this;
+    const started = await desk.line.add(async () => {
+      const { session } = desk;
+      return session === null ? null : desk.routes.predictVolume(session.session, what);
+    });
+    if (!started.isStale && started.value !== null) desk.onJob(started.value);
+  }
+
   private async step(direction: "undo" | "redo"): Promise<void> {
     const { desk } = this;
     await this.inLine(async () => {
@@ -120,26 +136,31 @@ export class PromptingWork {
     });
   }
 
-  private change(
+  private async change(
     step: number,
     ask: (session: SessionState, slice: number) => Promise<Answer>,
   ): Promise<void> {
-    return this.inLine(async () => {
+    const state = await this.inLine(async () => {
       const answer = await this.ask(ask);
       this.desk.store.dispatch({ type: "answer", step, answer });
       // Somebody turned the wheel meanwhile.
       if (answer.slice !== this.desk.opened?.slice) await this.fetchMasks();
-      await this.learnLabels(answer.state);
-      await this.tellGallery(answer.state.image);
+      return answer.state;
     });
+    if (state === null) return;
+    // Outside of the line: the next click need not wait for these.
+    await this.learnLabels(state);
+    await this.tellGallery(state.image);
   }
 
-  private async inLine(task: () => Promise<void>): Promise<void> {
+  /** The value of a task in its turn, null if the image was left meanwhile. */
+  private async inLine<T>(task: () => Promise<T>): Promise<T | null> {
     const { desk } = this;
     desk.store.dispatch({ type: "opened-changed", change: { isBusy: true } });
     const done = desk.line.add(task);
     try {
-      await done;
+      const outcome = await done;
+      return outcome.isStale ? null : outcome.value;
     } finally {
       if (desk.line.length === 0) {
         desk.store.dispatch({ type: "opened-changed", change: { isBusy: false } });

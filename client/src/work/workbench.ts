@@ -136,13 +136,16 @@ export class Workbench {
     }
     if (command === "next") this.do(() => this.opening.next());
     if (opened === null) return;
+    if (command === "skip" && opened.session !== null) {
+      this.setDialog("skip");
+      return;
+    }
     const needed: Partial<Record<Command, () => Promise<void>>> = {
       undo: () => this.prompting.undo(),
       redo: () => this.prompting.redo(),
       reset: () => this.prompting.reset(),
       accept: () => this.opening.accept(false),
       "accept.next": () => this.opening.accept(true),
-      skip: () => this.opening.skip(),
       "slice.next": () => this.prompting.goTo(opened.slice + 1),
       "slice.previous": () => this.prompting.goTo(opened.slice - 1),
       "slice.uncertain": () => this.goToLeastCertain(),

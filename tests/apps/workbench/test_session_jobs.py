@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
-from medprism.models.segmenter import Decoded, Features, Prompts
 from tests.apps.workbench.conftest import PICTURES, VOLUME, Desk, Live, Serve, unpack
-from tests.inference.fake_segmenter import FakeSegmenter, fake_model
+from tests.inference.fake_segmenter import fake_model
+from tests.inference.patient_segmenter import PatientSegmenter
 from tests.inference.phantom import volume
 
 SLICES = 5
 
 
-class Patient(FakeSegmenter):
-    """Decodes when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_asked = threading.Event()
-        self.may_go = threading.Event()
-        self.may_go.set()
-
-    def decode(self, features: Features, prompts: Prompts) -> Decoded:
-        self.is_asked.set()
-        assert self.may_go.wait(20)
-        return super().decode(features, prompts)
-
-    def hold(self) -> None:
-        """Stop at the next decode."""
-        self.is_asked.clear()
-        self.may_go.clear()
+@pytest.fixture
+def patient() -> PatientSegmenter:
+    return PatientSegmenter()
 
 
 @pytest.fixture
-def patient() -> Patient:
-    return Patient()
-
-
-@pytest.fixture
-def slow(serve: Serve, patient: Patient) -> Live:
+def slow(serve: Serve, patient: PatientSegmenter) -> Live:
     """Return a server whose model waits when told to; one that is left waiting is let go."""
     return serve(fake_model(patient))
 
@@ -52,18 +31,20 @@ def _mask(desk: Desk, session: str, index: int, label: str = "liver") -> np.ndar
     return unpack(masks[label])
 
 
-def test_a_class_on_a_volume_is_a_job_that_can_be_watched(slow: Live, patient: Patient) -> None:
+def test_a_class_on_a_volume_is_a_job_that_can_be_watched(
+    slow: Live, patient: PatientSegmenter
+) -> None:
     desk = Desk(slow.client)
     session = desk.open(VOLUME)
     patient.hold()
     job = desk.post(f"{session}/predict/job", {"classes": ["hepar"]}, 201)
     assert (job["kind"], job["author"]) == ("predict", "Ada")
-    assert patient.is_asked.wait(10)
+    assert patient.is_waiting.wait(10)
     # The masks can be read while it runs, and the state names the job, for a page that reloads.
     state = desk.get(session)
     assert (state["job"], state["revision"], state["labels"]) == (job["id"], 0, [])
     assert desk.get(f"{session}/masks", params={"slice": 1})["masks"] == {}
-    patient.may_go.set()
+    patient.go_on()
     done = desk.finish(job["id"])
     assert (done["state"], done["done"], done["total"]) == ("done", SLICES, SLICES)
     assert done["result"]["presence"]["liver"] > 0.9
@@ -79,42 +60,42 @@ def test_a_class_on_a_volume_is_a_job_that_can_be_watched(slow: Live, patient: P
     assert undone["state"]["labels"] == []
 
 
-def test_who_changes_something_meanwhile_wins(slow: Live, patient: Patient) -> None:
+def test_who_changes_something_meanwhile_wins(slow: Live, patient: PatientSegmenter) -> None:
     desk = Desk(slow.client)
     session = desk.open(VOLUME)
     desk.click(session, 60, 70, "kidney")
     patient.hold()
     job = desk.post(f"{session}/predict/job", {"classes": ["liver"]}, 201)
-    assert patient.is_asked.wait(10)
+    assert patient.is_waiting.wait(10)
     desk.post(f"{session}/undo")
-    patient.may_go.set()
+    patient.go_on()
     ended = desk.finish(job["id"])
     assert ended["state"] == "failed" and "once more" in ended["message"]
     assert desk.get(session)["labels"] == []
     desk.post(f"/api/jobs/{job['id']}/resume", status=409)
 
 
-def test_a_session_that_ends_takes_its_job_along(slow: Live, patient: Patient) -> None:
+def test_a_session_that_ends_takes_its_job_along(slow: Live, patient: PatientSegmenter) -> None:
     desk = Desk(slow.client)
     session = desk.open(VOLUME)
     patient.hold()
     job = desk.post(f"{session}/predict/job", {"classes": ["liver"]}, 201)
-    assert patient.is_asked.wait(10)
+    assert patient.is_waiting.wait(10)
     desk.ask("DELETE", session, 204)
-    patient.may_go.set()
+    patient.go_on()
     ended = desk.finish(job["id"])
     assert ended["state"] == "failed" and "closed" in ended["message"]
 
 
-def test_a_job_is_cancelled_and_nothing_is_changed(slow: Live, patient: Patient) -> None:
+def test_a_job_is_cancelled_and_nothing_is_changed(slow: Live, patient: PatientSegmenter) -> None:
     desk = Desk(slow.client)
     session = desk.open(VOLUME)
     patient.hold()
     first = desk.post(f"{session}/predict/job", {"classes": ["liver"]}, 201)
     second = desk.post(f"{session}/predict/job", {"classes": ["polyp"]}, 201)
-    assert patient.is_asked.wait(10)
+    assert patient.is_waiting.wait(10)
     assert desk.post(f"/api/jobs/{second['id']}/cancel")["state"] == "cancelled"
-    patient.may_go.set()
+    patient.go_on()
     assert desk.finish(first["id"])["state"] == "done"
     assert [one["name"] for one in desk.get(session)["labels"]] == ["liver"]
 
@@ -130,7 +111,9 @@ def test_what_nothing_is_known_about_is_refused_at_once(desk: Desk, wrong: dict[
     assert desk.get("/api/labels")["labels"] == []
 
 
-def test_a_volume_is_opened_at_once_and_segmented_by_a_job(slow: Live, patient: Patient) -> None:
+def test_a_volume_is_opened_at_once_and_segmented_by_a_job(
+    slow: Live, patient: PatientSegmenter
+) -> None:
     desk = Desk(slow.client)
     desk.post("/api/labels", {"name": "liver"}, 201)
     patient.hold()
@@ -138,7 +121,7 @@ def test_a_volume_is_opened_at_once_and_segmented_by_a_job(slow: Live, patient: 
     state = desk.post("/api/sessions", wishes, 201)
     session = f"/api/sessions/{state['session']}"
     assert (state["labels"], state["job"] is None) == ([], False)
-    patient.may_go.set()
+    patient.go_on()
     assert desk.finish(state["job"])["state"] == "done"
     assert _mask(desk, session, 2).any()
     image = desk.get(f"/api/images/{VOLUME}")
