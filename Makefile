@@ -41,7 +41,7 @@ slow: .venv/installed-for-tests ## long tests: learning, full fuzzing counts
 soak: .venv/installed-for-tests ## kill and load tests with full counts
 	$(CALM) $(BIN)/python -m pytest -q -m soak
 
-speed: .venv/installed ## milliseconds of the model and of clicks in the browser; what the slice store costs
+speed: .venv/installed ## milliseconds of the model and of clicks in the browser; what the slice store and Iris cost
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/iris.py

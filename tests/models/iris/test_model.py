@@ -157,6 +157,17 @@ def test_a_reference_is_encoded_alike_alone_and_through_its_features() -> None:
     assert torch.equal(model.encode_tasks(features, episode.masks).tokens, short.tokens)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+def test_classes_may_be_encoded_a_few_at_a_time(at_once: int) -> None:
+    model = make_iris(small(3), dtype=torch.float64)
+    episode = draw_episode(3, classes=5, dtype=torch.float64)
+    valid = torch.tensor([[True, True, False, True, True], [True] * 5])
+    whole = model.encode_references(episode.reference, episode.masks, valid)
+    some = model.encode_references(episode.reference, episode.masks, valid, at_once=at_once)
+    assert worst(some.tokens, whole.tokens) < 1e-12
+    assert torch.equal(some.present, whole.present)
+
+
 def test_masks_on_another_grid_and_images_of_other_sizes_are_refused() -> None:
     model = make_iris(small(3, body={"norm": "instance"}))
     episode = draw_episode(3)

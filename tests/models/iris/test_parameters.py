@@ -5,9 +5,13 @@ from __future__ import annotations
 import doctest
 from pathlib import Path
 
+import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from medprism.models.catalog import IRIS_PRESETS
 from medprism.models.iris.config import iris_base, iris_compact, iris_compact_2d, iris_nano
+from medprism.models.iris.embedding import TaskEmbeddings
 from medprism.models.iris.model import Iris
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture-iris.md"
@@ -31,6 +35,24 @@ def test_sizes_are_what_the_presets_promise() -> None:
     assert count(compact) < 6e6
     assert count(flat) < 6e6
     assert count(nano) < 0.25e6
+
+
+@pytest.mark.parametrize("name", ["iris-base", "iris-compact", "iris-compact-2d"])
+def test_fifteen_classes_cost_at_most_twice_one(name: str) -> None:
+    preset = IRIS_PRESETS[name]
+    config = preset.config(20)
+    with torch.device("meta"), torch.no_grad():
+        model = Iris(config)
+        size = (preset.long_side,) * config.body.ndim
+        features = model.encode(torch.zeros(1, config.body.channels, *size))
+        operations = []
+        for classes in (1, 15):
+            tokens = torch.zeros(1, classes, config.task.tokens, config.task.dim)
+            tasks = TaskEmbeddings(tokens, torch.ones(1, classes, dtype=torch.bool))
+            with FlopCounterMode(display=False) as counter:
+                model.decode(features, tasks)
+            operations.append(counter.get_total_flops())
+    assert 1 < operations[1] / operations[0] < 2
 
 
 def test_a_seen_class_costs_no_parameter_but_a_row_of_the_bank() -> None:

@@ -12,7 +12,7 @@ from medprism.models.blocks.prototypes import PrototypeBank
 from medprism.models.blocks.unet import UNetEncoder
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.decoder import MaskDecoder
-from medprism.models.iris.embedding import TaskEmbeddings
+from medprism.models.iris.embedding import TaskEmbeddings, stack_classes
 from medprism.models.iris.task_encoder import TaskEncoder
 from medprism.models.segmenter import Accepts, Features
 
@@ -79,33 +79,50 @@ class Iris(nn.Module):
         features: Features,
         masks: Masks,
         valid: Bool[Tensor, "images classes"] | None = None,
+        *,
+        at_once: int | None = None,
     ) -> TaskEmbeddings:
         """Encode what the masks show on encoded reference images; one row a reference.
 
         Masks are coverage in 0..1 at the size of the images; `valid` is False for padding. A class
-        whose mask is empty comes back absent.
+        whose mask is empty comes back absent. Classes do not influence one another here: `at_once`
+        of them at a time bound the memory and change nothing else.
 
         Raises:
             GeometryError: images and masks do not lie on the same grid.
         """
         _check_pair(features.maps[0], masks)
-        return self._encode_tasks(features.maps[self.config.task_level], masks, valid)
+        return self._encode_tasks(features.maps[self.config.task_level], masks, valid, at_once)
 
     def _encode_tasks(
-        self, features: Images, masks: Masks, valid: Bool[Tensor, "images classes"] | None
+        self,
+        features: Images,
+        masks: Masks,
+        valid: Bool[Tensor, "images classes"] | None,
+        at_once: int | None,
     ) -> TaskEmbeddings:
-        encoded: TaskEmbeddings = self.task_encoder(features, masks, valid)
-        return encoded
+        classes = masks.shape[1]
+        step = classes if at_once is None else max(1, at_once)
+        parts: list[TaskEmbeddings] = []
+        for start in range(0, classes, step):
+            some = slice(start, start + step)
+            part = self.task_encoder(
+                features, masks[:, some], None if valid is None else valid[:, some]
+            )
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else stack_classes(parts)
 
     def encode_references(
         self,
         image: Images,
         masks: Masks,
         valid: Bool[Tensor, "images classes"] | None = None,
+        *,
+        at_once: int | None = None,
     ) -> TaskEmbeddings:
         """Encode references of any size, one row each; sides are padded to multiples.
 
-        Maps below the one that the task encoder sees are not computed.
+        Maps below the one that the task encoder sees are not computed. See `encode_tasks`.
 
         Raises:
             GeometryError: images and masks do not lie on the same grid.
@@ -115,7 +132,8 @@ class Iris(nn.Module):
         padded = pad_to_multiple(image, multiple, "edge")
         self._check_image(padded)
         maps = self.encoder(padded, self.config.task_level + 1)
-        return self._encode_tasks(maps[-1], pad_to_multiple(masks, multiple, "zero"), valid)
+        wide = pad_to_multiple(masks, multiple, "zero")
+        return self._encode_tasks(maps[-1], wide, valid, at_once)
 
     def decode(self, features: Features, tasks: TaskEmbeddings) -> Logits:
         """Segment; the i-th row of `tasks` is asked of the i-th image. All classes at once.
