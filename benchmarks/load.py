@@ -148,7 +148,7 @@ class _Person(threading.Thread):
     def _click(self, annotator: Annotator, state: Json) -> None:
         """Click when it is due; who waited too long for a mask clicks at once."""
         self._sleep_until(self._due)
-        row, col = (int(self._rng.integers(0.2 * side, 0.8 * side)) for side in SHAPE)
+        row, col = (int(side * self._rng.uniform(0.2, 0.8)) for side in SHAPE)
         annotator.click(state, LABEL, Click(row, col, bool(self._rng.random() < 0.7)))
         self.waits.append(time.monotonic() - self._due)
         self._due += self._settings.pause
