@@ -1,8 +1,13 @@
-"""Counts of the presets: the page on the architecture runs."""
+"""The frozen layout: counts of the presets, and golden lists of names and shapes.
+
+If a golden list fails, trained weights no longer load. Only a deliberate new layout writes the
+lists again: `python -m tests.models.iris.layout`.
+"""
 
 from __future__ import annotations
 
 import doctest
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,8 @@ from medprism.models.catalog import IRIS_PRESETS
 from medprism.models.iris.config import iris_base, iris_compact, iris_compact_2d, iris_nano
 from medprism.models.iris.embedding import TaskEmbeddings
 from medprism.models.iris.model import Iris
+
+from .layout import golden_path, layout_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture-iris.md"
 
@@ -25,6 +32,13 @@ def test_the_page_on_the_architecture_tells_the_truth() -> None:
     results = doctest.testfile(str(PAGE), module_relative=False)
     assert results.attempted >= 10
     assert results.failed == 0
+
+
+@pytest.mark.parametrize("name", IRIS_PRESETS)
+def test_names_and_shapes_are_those_of_the_golden_list(name: str) -> None:
+    golden = json.loads(golden_path(name).read_text(encoding="utf-8"))
+    found = layout_of(name)
+    assert sorted(golden.items() ^ found.items()) == []
 
 
 def test_sizes_are_what_the_presets_promise() -> None:
