@@ -55,6 +55,10 @@ class Turn:
         """Return how many clicks it took; the limit where the target was not reached."""
         return len(self.scores) if self.is_reached(user.target) else user.limit
 
+    def dice_after(self, clicks: int) -> float:
+        """Return Dice after so many clicks; a user who stopped earlier keeps what was reached."""
+        return (self.before, *self.scores)[min(clicks, len(self.scores))]
+
     @property
     def seconds(self) -> float:
         """All waiting for this image."""

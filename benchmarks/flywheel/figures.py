@@ -19,6 +19,7 @@ RESAMPLES: Final = 2000
 GOAL: Final = 0.3
 # The first image has no reference; then ever longer stretches of the way.
 STRETCHES: Final = ((0, 1), (1, 5), (5, 10), (10, 20), (20, 40))
+AFTER: Final = (0, 1, 3, 5, 10)
 
 Table = Float64[np.ndarray, "orders images"]
 
@@ -37,12 +38,14 @@ class Side:
     """One method: clicks an image (those that never get there count as the limit), and the rest.
 
     `reached` is the share of images that reach the target, `seconds` the median wait an image.
+    `dice` is the mean after the numbers of clicks in `AFTER`; who has stopped keeps the last value.
     """
 
     median: Figure
     mean: Figure
     reached: float
     seconds: float
+    dice: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ def _side(
         mean=_figure(float(clicks.mean()), drawn[:, 1]),
         reached=sum(turn.is_reached(user.target) for turn in turns) / len(turns),
         seconds=float(np.median([turn.seconds for turn in turns])),
+        dice=tuple(float(np.mean([turn.dice_after(count) for turn in turns])) for count in AFTER),
     )
 
 

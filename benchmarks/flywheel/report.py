@@ -11,7 +11,15 @@ from typing import Final
 import numpy as np
 
 from benchmarks.flywheel.cell import Cell
-from benchmarks.flywheel.figures import Comparison, Figure, Side, Tables, compare, tables_of
+from benchmarks.flywheel.figures import (
+    AFTER,
+    Comparison,
+    Figure,
+    Side,
+    Tables,
+    compare,
+    tables_of,
+)
 from benchmarks.flywheel.plan import DRAWN, REACHED, UserSettings
 from medprism.core.durable import write_bytes, write_durably
 
@@ -140,7 +148,7 @@ def _section(found: Sequence[Comparison], accepts: str, user: UserSettings) -> l
         f"| {_percent(one.fewer_by_mean)} | {'yes' if one.meets_goal else 'no'} |"
         for one in found
     ]
-    lines += ["", *_verdicts(found), "", *_way(found)]
+    lines += ["", *_verdicts(found), "", *_way(found), *_dice(found)]
     return lines
 
 
@@ -186,9 +194,25 @@ def _way(found: Sequence[Comparison]) -> list[str]:
     return [*lines, ""]
 
 
+def _dice(found: Sequence[Comparison]) -> list[str]:
+    heads = " | ".join(f"@{count}" for count in AFTER)
+    lines = [
+        "Mean Dice before the first click and after so many; who has stopped keeps the last value:",
+        "",
+        f"| structure | user | method | {heads} |",
+        "|---|---|---|" + "--:|" * len(AFTER),
+    ]
+    for one in found:
+        for method, side in (("clicks only", one.clicks_only), ("flywheel", one.flywheel)):
+            values = " | ".join(f"{value:.3f}" for value in side.dice)
+            lines.append(f"| {one.structure.concept} | {one.user} | {method} | {values} |")
+    return [*lines, ""]
+
+
 def _interval(figure: Figure, digits: int) -> str:
     return f"{figure.value:.{digits}f} ({figure.low:.{digits}f}-{figure.high:.{digits}f})"
 
 
 def _percent(figure: Figure) -> str:
-    return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
+    value, low, high = (round(100 * one) for one in (figure.value, figure.low, figure.high))
+    return f"{value} % ({low} to {high})"

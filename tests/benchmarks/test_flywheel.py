@@ -260,6 +260,12 @@ def test_figures_are_those_of_a_count_by_hand() -> None:
     assert found.meets_goal
     assert (found.clicks_only.reached, found.flywheel.reached) == (0.75, 0.875)
     assert found.clicks_only.seconds == pytest.approx(np.median([1.0, 0.8, 0.6, 1.2]))
+    # Before, then after one, three, five and ten clicks; e.g. the flywheel before its first click.
+    before = [0, 0.6, 0.95, 0.8, 0, 0.4, 0.6, 0.95]
+    assert found.flywheel.dice[0] == pytest.approx(np.mean(before))
+    assert found.clicks_only.dice == pytest.approx(
+        [0.0, 0.5, (0.5 + 0.95 + 0.95 + 0.5) / 4, *[(3 * 0.95 + 0.5) / 4] * 2]
+    )
     first, rest = found.stretches
     assert (first.first, first.last, first.flywheel, first.dice_before) == (0, 1, 4.0, 0.0)
     assert rest.flywheel == pytest.approx(4 / 6)
