@@ -2,22 +2,16 @@
 
 Starts `medprism annotate` on made-up pictures in a process of its own, opens them in Chromium and
 clicks. A click counts from the moment the button is let go until the frame after the one in which
-the page drew the answer. `request` is the part between the browser and the server and back,
-`server` what the server says it calculated.
+the page drew the answer: what is shown includes one frame more than a person waits for.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -26,6 +20,7 @@ import cv2
 import numpy as np
 import typer
 
+from benchmarks.server_process import running_server
 from medprism.core.randomness import counter_rng
 
 if TYPE_CHECKING:
@@ -40,27 +35,30 @@ CLICKS: Final = 8
 # Notes, for every answered prompt, when the button was let go and when the mask was seen.
 _STOPWATCH: Final = """
 window.seen = [];
-let released = 0, calculated = 0, isAnswered = false;
+let released = 0, sent = 0, received = 0, calculated = 0, isAnswered = false;
 addEventListener("pointerup", (event) => { released = event.timeStamp; }, true);
-const json = Response.prototype.json;
+const { fetch } = window;
+window.fetch = function (address, ...more) {
+  if (String(address).endsWith("/prompts")) sent = performance.now();
+  return fetch.call(this, address, ...more);
+};
+const { json } = Response.prototype;
 Response.prototype.json = async function () {
   const body = await json.call(this);
-  if (this.url.endsWith("/prompts")) { isAnswered = true; calculated = body.milliseconds; }
+  if (this.url.endsWith("/prompts")) {
+    [isAnswered, received, calculated] = [true, performance.now(), body.milliseconds];
+  }
   return body;
 };
-const clear = CanvasRenderingContext2D.prototype.clearRect;
+const { clearRect } = CanvasRenderingContext2D.prototype;
 CanvasRenderingContext2D.prototype.clearRect = function (...box) {
-  clear.apply(this, box);
+  clearRect.apply(this, box);
   if (!isAnswered || this.canvas.id === "canvas") return;
   isAnswered = false;
-  const [request] = performance.getEntriesByType("resource")
-    .filter(({ name }) => name.endsWith("/prompts")).slice(-1);
-  requestAnimationFrame((now) => {
-    const end = Math.max(now, performance.now());
-    window.seen.push([end - released, request.responseEnd - request.startTime, calculated]);
+  requestAnimationFrame(() => {
+    window.seen.push([performance.now() - released, received - sent, calculated]);
   });
 };
-performance.setResourceTimingBufferSize(100000);
 """
 _PLACE: Final = """([height, width, row, col]) => {
   const box = document.getElementById("canvas").getBoundingClientRect();
@@ -71,9 +69,11 @@ _PLACE: Final = """([height, width, row, col]) => {
   };
 }"""
 
-_SEEN: Final = """(before) => new Promise((resolve) => {
+_SEEN: Final = """(before) => new Promise((resolve, reject) => {
+  const started = performance.now();
   const look = () => {
     if (window.seen.length > before) resolve(window.seen.at(-1));
+    else if (performance.now() - started > 30000) reject(new Error("no mask came"));
     else setTimeout(look, 10);
   };
   look();
@@ -98,30 +98,6 @@ def write_pictures(folder: Path, count: int) -> None:
         noise = counter_rng(number, "clicks").normal(0, 9, SHAPE)
         shaded = np.clip(50 + rows / 6 + 80 * inside + noise, 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{number:03}.png"), shaded)
-
-
-@contextmanager
-def served(folder: Path, model: str) -> Iterator[str]:
-    """Run `medprism annotate` on a folder and give its address."""
-    command = [sys.executable, "-m", "medprism.apps.cli", "annotate", str(folder), "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--no-browser", "--model", model],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = re.match(r"open (http\S+)", line)
-            if found is not None:
-                yield found[1]
-                return
-        raise RuntimeError("the workbench did not start")
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
 
 
 def places(number: int) -> Iterator[tuple[int, int, bool]]:
@@ -162,19 +138,16 @@ def measure(model: str, pictures: int) -> tuple[int, list[Timing]]:
     from playwright.sync_api import sync_playwright
 
     found = shutil.which("chromium") or shutil.which("chromium-browser")
-    with (
-        tempfile.TemporaryDirectory() as name,
-        sync_playwright() as driver,
-    ):
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as driver:
         write_pictures(Path(name), pictures + 1)
-        with served(Path(name), model) as address:
+        with running_server(Path(name), model) as server:
             browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
             context = browser.new_context(viewport={"width": 1280, "height": 720})
             context.add_init_script("localStorage.setItem('medprism.tour', 'seen')")
             context.add_init_script(_STOPWATCH)
             page = context.new_page()
             page.set_default_timeout(60_000)
-            page.goto(address)
+            page.goto(f"{server.address}/#token={server.token}")
             page.get_by_role("button", name="Begin").wait_for()
             # The first picture warms up the model and the browser.
             timed = click_through(page, pictures + 1)[CLICKS:]

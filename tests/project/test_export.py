@@ -10,9 +10,8 @@ import pytest
 from medprism.core.errors import CancelledError, ConflictError, WriteError
 from medprism.core.progress import SilentProgress
 from medprism.io.reader import read_mask
-from medprism.io.writer import MASK_FORMATS
 from medprism.project.annotating import Desk, open_session, save_session
-from medprism.project.export import export_all, export_image, mask_file_name
+from medprism.project.export import EXPORT_FORMATS, export_all, export_image, mask_file_name
 from medprism.project.masks import Accepting
 from tests.inference.phantom import scene, volume
 from tests.project.test_annotating import Notes
@@ -32,7 +31,7 @@ def annotated(desk: Desk) -> Desk:
     return desk
 
 
-@pytest.mark.parametrize("format", list(MASK_FORMATS))
+@pytest.mark.parametrize("format", list(EXPORT_FORMATS))
 def test_every_format_is_exported_and_what_cannot_be_is_named(
     annotated: Desk, tmp_path: Path, format: str
 ) -> None:

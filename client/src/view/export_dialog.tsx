@@ -11,6 +11,7 @@ import { JobLine } from "./job_list";
 /** What the formats of the server are for; one that is not here is shown by its name alone. */
 const FORMATS: Readonly<Record<string, readonly [string, string]>> = {
   png: ["PNG", "Pictures; one number a label"],
+  "png-stack": ["PNG stack", "Volumes as a folder of pictures, one a slice"],
   tiff: ["TIFF", "Pictures and stacks; one number a label"],
   nifti: ["NIfTI", "Volumes for research tools; one number a label"],
   nrrd: ["NRRD", "Volumes for 3D Slicer and ITK"],

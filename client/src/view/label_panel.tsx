@@ -9,6 +9,9 @@ import { ClassPicker } from "./class_picker";
 import { css } from "./painter";
 import { ReferenceStrip } from "./reference_strip";
 
+/** 5521 is 5.5K: the name needs the room. */
+const SHORT = new Intl.NumberFormat("en", { notation: "compact" });
+
 interface Props {
   readonly bench: Workbench;
   readonly state: State;
@@ -90,7 +93,7 @@ function LabelRow(props: Props & { readonly label: Label; readonly index: number
 
 function noteOf(state: State, label: Label, found: LabelState | null): string {
   if (state.opened?.absent.includes(label.name) === true) return "not here";
-  if (found !== null && found.pixels > 0) return `${found.pixels.toLocaleString("en")} px`;
+  if (found !== null && found.pixels > 0) return `${SHORT.format(found.pixels)} px`;
   return "";
 }
 

@@ -287,6 +287,14 @@ function ActionBar({ bench, state }: Props) {
   );
 }
 
+const REFINE = "Click what is missing; right-click what is too much.";
+const REFINE_BY_FINGER = "Tap what is missing; the plus turned to a minus takes away.";
+
+/** Fingers have no right button. */
+function isByFinger(): boolean {
+  return window.matchMedia("(pointer: coarse)").matches;
+}
+
 /** One line on what to do now. */
 function hintOf(state: State, canWork: boolean, hasMask: boolean): string {
   if (state.opened === null) return "";
@@ -295,9 +303,7 @@ function hintOf(state: State, canWork: boolean, hasMask: boolean): string {
   const found = state.opened.session?.labels.find(({ name }) => name === state.active);
   if (found?.is_locked === true) return `${state.active} is locked; O unlocks it.`;
   const hints: Readonly<Record<State["tool"], string>> = {
-    point: hasMask
-      ? "Click what is missing; right-click what is too much."
-      : `Click on ${state.active}.`,
+    point: hasMask ? (isByFinger() ? REFINE_BY_FINGER : REFINE) : `Click on ${state.active}.`,
     box: `Draw a box around ${state.active}.`,
     scribble: `Draw a line along ${state.active}.`,
     lasso: `Draw around ${state.active}.`,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from medprism.core.durable import write_durably
 from medprism.core.errors import CancelledError, ConflictError, MedprismError, WriteError
 from medprism.core.progress import Progress
 from medprism.io.mask_export import Algorithm
-from medprism.io.writer import MASK_FORMATS, write_mask
+from medprism.io.writer import FOLDER_FORMATS, MASK_FORMATS, MaskFormat, write_mask
 from medprism.project.images import ImageRecord
 from medprism.project.masks import as_labels
 from medprism.project.project import Project
@@ -21,6 +22,7 @@ from medprism.project.shelf import ImageShelf
 
 FORMAT: Final = "medprism-export"
 VERSION: Final = 1
+EXPORT_FORMATS: Final[dict[str, MaskFormat]] = {**MASK_FORMATS, **FOLDER_FORMATS}
 
 
 def mask_file_name(image: ImageRecord, format: str) -> str:
@@ -29,16 +31,16 @@ def mask_file_name(image: ImageRecord, format: str) -> str:
     Raises:
         WriteError: an unknown format.
     """
-    if format not in MASK_FORMATS:
-        raise WriteError(f"there is no format {format!r}; choose {', '.join(MASK_FORMATS)}")
+    if format not in EXPORT_FORMATS:
+        raise WriteError(f"there is no format {format!r}; choose {', '.join(EXPORT_FORMATS)}")
     stem = image.name.replace("/", "_").replace("\\", "_")
-    return f"{image.id:06d}-{stem}{MASK_FORMATS[format].suffixes[0]}"
+    return f"{image.id:06d}-{stem}{EXPORT_FORMATS[format].suffixes[0]}"
 
 
 def export_image(
     project: Project, shelf: ImageShelf, image: ImageRecord, format: str, target: Path
 ) -> None:
-    """Write the accepted masks of one image into one file, on the image's grid.
+    """Write the accepted masks of one image, on the image's grid: a file, or a folder of slices.
 
     Raises:
         ConflictError: nothing was accepted on it.
@@ -137,8 +139,13 @@ def _add(
     except MedprismError as error:
         entry["message"] = str(error)
         return entry
-    archive.write(folder / name, f"masks/{name}")
-    (folder / name).unlink()
+    if (folder / name).is_dir():
+        for one in sorted((folder / name).iterdir()):
+            archive.write(one, f"masks/{name}/{one.name}")
+        shutil.rmtree(folder / name)
+    else:
+        archive.write(folder / name, f"masks/{name}")
+        (folder / name).unlink()
     entry["mask"] = f"masks/{name}"
     return entry
 

@@ -151,6 +151,10 @@ def test_one_image_is_exported_in_a_format(live: Live) -> None:
     path.write_bytes(answer.content)
     image = read_image(live.project.root / "scan.nii.gz")
     assert read_mask(path, like=image).to_labels()["liver"][1].any()
+    stack = desk.get(f"/api/images/{VOLUME}/export?format=png-stack")
+    assert "000005-scan.nii.gz.pngs.zip" in stack.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(stack.content)) as archive:
+        assert sum(name.endswith(".png") for name in archive.namelist()) == 5
     assert (
         desk.get(f"/api/images/{VOLUME}/export?format=docx", 422)["error"]["code"] == "bad_format"
     )

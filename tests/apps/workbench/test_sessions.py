@@ -8,6 +8,7 @@ import numpy as np
 from medprism.inference.work_file import read_work
 from medprism.metrics.dice import dice
 from tests.apps.workbench.conftest import PICTURES, VOLUME, Desk, Live, Serve, unpack
+from tests.inference.fake_segmenter import CountingSegmenter, fake_model
 from tests.inference.phantom import scene
 
 
@@ -187,6 +188,19 @@ def test_the_next_image_is_made_ready_while_one_works(live: Live) -> None:
     assert calls == []
     time.sleep(0.1)
     assert not live.project.images.get(4).is_presegmented
+
+
+def test_an_image_is_encoded_before_the_first_click(serve: Serve) -> None:
+    segmenter = CountingSegmenter()
+    live = serve(fake_model(segmenter))
+    desk = Desk(live.client)
+    desk.ask("PATCH", "/api/settings", json={"presegment_next": False})
+    session = desk.open(1)
+    _wait(lambda: segmenter.calls.encode)
+    assert segmenter.calls.encode == 1
+    desk.click(session, 70, 80)
+    # The whole slice was at hand; only the crop that is looked at again was new.
+    assert (segmenter.calls.encode, segmenter.calls.decode) == (2, [1, 1])
 
 
 def test_a_broken_image_says_why_and_is_passed_over(live: Live) -> None:

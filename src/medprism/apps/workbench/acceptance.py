@@ -133,7 +133,11 @@ def open_for_work(
 
 
 def prepare_next(bench: Workbench, opened: OpenSession) -> None:
-    """Make the image that comes next ready in the background, if the project wants that."""
+    """Make the opened image ready for the first click, and the next one if the project wants that.
+
+    Both in the background.
+    """
+    bench.sessions.encode(opened.image)
     wishes = bench.project.preferences.read()
     if not wishes.presegment_next:
         return

@@ -214,6 +214,10 @@ class OpenSessions:
             job = self._background.submit(self._prepare, image, author, knowledge, stop)
             self._preparing[image] = (stop, job)
 
+    def encode(self, image: int) -> None:
+        """Encode in the background what a person sees first of an image, for the first click."""
+        self._background.submit(self._encode, image)
+
     def sweep(self) -> None:
         """End what has run out, and save what has changed; called every few seconds."""
         for opened in self.list():
@@ -275,6 +279,14 @@ class OpenSessions:
         finally:
             with self._lock:
                 self._preparing.pop(image, None)
+
+    def _encode(self, image: int) -> None:
+        try:
+            self._turns.give_way(lambda: False)
+            encode_ahead(self._desk, image)
+        except MedprismError:
+            # The first click will say what is wrong.
+            _log.debug("an image could not be encoded ahead")
 
     def _end_on(self, image: int, *, only_over: bool) -> None:
         """Save and end a session on an image before another one begins there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
@@ -191,14 +192,16 @@ def export(
     image: Number,
     format: Annotated[str, Query(max_length=40, examples=["nifti", "dicom-seg"])] = "nifti",
 ) -> Response:
-    """Return the accepted masks of an image in a format of docs/cli.md."""
+    """Return the accepted masks of an image in a format of docs/cli.md, a folder as ZIP."""
     record = bench.project.images.get(image)
     name = mask_file_name(record, format)
     with TemporaryDirectory(dir=bench.project.exports, prefix=".one-") as folder:
         target = Path(folder) / name
         export_image(bench.project, bench.desk.shelf, record, format, target)
+        if target.is_dir():
+            target = Path(shutil.make_archive(str(target), "zip", target))
         content = target.read_bytes()
-    return attachment(content, name)
+    return attachment(content, target.name)
 
 
 def attachment(content: bytes, name: str, media_type: str = "application/octet-stream") -> Response:

@@ -15,8 +15,8 @@ from medprism.apps.workbench.schemas import ExportJob, JobBody, ScoreJob, Traini
 from medprism.apps.workbench.views import show_job
 from medprism.apps.workbench.workbench import Workbench
 from medprism.core.errors import ConflictError, UnknownEntryError, WriteError
-from medprism.io.writer import MASK_FORMATS
 from medprism.project.confinement import inside
+from medprism.project.export import EXPORT_FORMATS
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -34,8 +34,8 @@ def list_jobs(bench: Bench) -> dict[str, Any]:
 @router.post("", status_code=201, summary="Start a job")
 def start_job(bench: Bench, author: Author, body: JobBody) -> dict[str, Any]:
     """Start to pre-segment, to score references, to export, or to train a class."""
-    if isinstance(body, ExportJob) and body.format not in MASK_FORMATS:
-        raise WriteError(f"there is no format {body.format!r}; choose {', '.join(MASK_FORMATS)}")
+    if isinstance(body, ExportJob) and body.format not in EXPORT_FORMATS:
+        raise WriteError(f"there is no format {body.format!r}; choose {', '.join(EXPORT_FORMATS)}")
     if isinstance(body, ScoreJob) and body.label is not None:
         bench.label(body.label)
     if isinstance(body, TrainingJob):

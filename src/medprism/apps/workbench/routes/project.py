@@ -13,7 +13,7 @@ from medprism.apps.workbench.access import COOKIE, is_token
 from medprism.apps.workbench.failure import Failure
 from medprism.apps.workbench.routes.given import Author, Bench
 from medprism.apps.workbench.schemas import Login, SettingsChange
-from medprism.io.writer import MASK_FORMATS
+from medprism.project.export import EXPORT_FORMATS
 from medprism.training.finetune import LEAST_MASKS
 
 router = APIRouter(prefix="/api", tags=["project"])
@@ -49,7 +49,7 @@ def show_project(bench: Bench, author: Author) -> dict[str, Any]:
             "card": model.card,
         },
         "settings": asdict(bench.project.preferences.read()),
-        "formats": list(MASK_FORMATS),
+        "formats": list(EXPORT_FORMATS),
         "limits": {
             "upload_bytes": bench.settings.upload_bytes,
             "sessions": bench.settings.max_sessions,
