@@ -213,7 +213,17 @@ def test_minutes_become_steps_once(
     length = Length(minutes=0.001)
     found = fine_tune(parent, bare, tmp_path / "run", length, NoExam, progress, config)
     assert found.report["steps"] == 2
-    assert progress.told[0] == (0, 0, "timing")
+    assert [message for _, _, message in progress.told][:2] == ["looking", "timing"]
+
+
+def test_timing_is_stopped_too(bare: Lesson, tmp_path: Path) -> None:
+    class Impatient(Watched):
+        def is_cancelled(self) -> bool:
+            return (0, 0, "timing") in self.told
+
+    length = Length(minutes=5.0)
+    with pytest.raises(CancelledError, match="before the first step"):
+        fine_tune(load_checkpoint(PATH), bare, tmp_path, length, NoExam, Impatient(), FAST)
 
 
 def test_a_class_that_is_known_already_can_be_trained_on(whole: Lesson, tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ from medprism.training.lesson import Lesson
 MOST_MASKS: Final = 12
 # Held-out images on which the old and the new model are asked for old classes.
 MOST_IMAGES: Final = 6
+# Questions about old classes on these images: a drawn part of all pairs of image and class.
+MOST_COMPARED: Final = 60
 # Old classes of a store: at most so many (case, class) pairs.
 MOST_PAIRS: Final = 60
 # A mask of the old model of fewer pixels is not compared: one pixel would decide its Dice.
@@ -72,6 +74,7 @@ class LessonExam:
 
     def __init__(self, lesson: Lesson, long_side: int, seed: int = 0) -> None:
         self._lesson = lesson
+        self._seed = seed
         self._new = _questions(lesson, lesson.taught, seed)
         self._old = [*_questions(lesson, lesson.labelled, seed), *_rehearsed(lesson, seed)]
         self._images = _some_images(lesson, seed)
@@ -138,7 +141,9 @@ class LessonExam:
         self, model: LoadedModel, likely: Sequence[int], progress: Progress
     ) -> dict[tuple[int, int], Mask2d]:
         """Return the masks that the old model finds, by image and class."""
-        asked = [(number, row) for number in range(len(self._images)) for row in likely]
+        every = [(number, row) for number in range(len(self._images)) for row in likely]
+        order = counter_rng(self._seed, "compared").permutation(len(every))[:MOST_COMPARED]
+        asked = [every[int(i)] for i in sorted(order)]
         masks = self._ask(model, asked, progress)
         return {key: mask for key, mask in masks.items() if int(mask.sum()) >= LEAST_PIXELS}
 

@@ -51,6 +51,8 @@ MINUTES: Final = 2.0
 # How many training images are looked through for old classes that are like a new one.
 SCANNED: Final = 2
 SAVE_EVERY: Final = 20
+# Steps that are timed of each stage at least: few, since a fine-tuning has few.
+TIMED: Final = 3
 # No stage is smaller than this.
 LEAST_SIDE: Final = 96
 
@@ -209,11 +211,11 @@ class _FineTuning:
             return _Start(
                 document["steps"], tuple(document["likely"]), document["begins"], document["timing"]
             )
-        _report(progress, 0, 0, "timing" if length.steps is None else "looking")
+        _report(progress, 0, 0, "looking")
         likely, begins = self._look()
         start = _Start(length.steps or 1, likely, begins, {})
         if length.minutes is not None:
-            start = self._timed(start, length.minutes)
+            start = self._timed(start, length.minutes, progress)
         fixed = {key: value for key, value in asdict(start).items()}
         write_json(path, FORMAT, VERSION, {"asked": asked, **fixed})
         return start
@@ -256,7 +258,7 @@ class _FineTuning:
         order = counter_rng(self.config.seed, name, "scan").permutation(len(shown))
         return sorted(shown[int(i)] for i in order[:SCANNED])
 
-    def _timed(self, start: _Start, minutes: float) -> _Start:
+    def _timed(self, start: _Start, minutes: float, progress: Progress) -> _Start:
         config = self._train_config(1000)
         timing = time_steps(
             lambda: self._build(start),
@@ -264,6 +266,8 @@ class _FineTuning:
             config,
             minutes,
             lambda model, run: self._learner(model, run, start),
+            fewest=TIMED,
+            progress=progress,
         )
         described = {"minutes": minutes, "seconds_per_step": list(timing.seconds_per_step)}
         return replace(start, steps=steps_within(config, timing, minutes), timing=described)

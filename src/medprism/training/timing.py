@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from medprism.core.errors import ConfigError
+from medprism.core.errors import CancelledError, ConfigError
+from medprism.core.progress import Progress, SilentProgress
 from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes
 from medprism.training.config import StageConfig, TrainConfig
@@ -38,18 +39,23 @@ class Timing:
 class _Stopwatch:
     """A `Progress` that notes when steps end and stops when enough of them did."""
 
-    def __init__(self, budget: float) -> None:
+    def __init__(self, budget: float, fewest: int, outer: Progress) -> None:
         self._budget = budget
+        self._fewest = fewest
+        self._outer = outer
         self._ends: list[float] = []
 
     def report(self, done: int, total: int, message: str = "") -> None:
         """Note the end of a step."""
         self._ends.append(time.monotonic())
+        self._outer.report(0, 0, "timing")
 
     def is_cancelled(self) -> bool:
         """Return True once enough steps were timed; the step at hand is the last one."""
+        if self._outer.is_cancelled():
+            return True
         timed = len(self._ends) - WARM_UP
-        return timed >= FEWEST and self._ends[-1] - self._ends[WARM_UP - 1] >= self._budget
+        return timed >= self._fewest and self._ends[-1] - self._ends[WARM_UP - 1] >= self._budget
 
     @property
     def seconds_per_step(self) -> float:
@@ -69,15 +75,22 @@ def time_steps(
     config: TrainConfig,
     minutes: float,
     make_learner: MakeLearner = learn_everything,
+    *,
+    fewest: int = FEWEST,
+    progress: Progress | None = None,
 ) -> Timing:
     """Time steps of every stage on a model that is thrown away.
 
     The real loop runs, with the same batches as the run's first ones; `minutes` bounds how long.
+
+    Raises:
+        CancelledError: the progress asked to stop.
     """
+    outer = progress or SilentProgress()
     started = time.monotonic()
     seconds = []
     for stage in config.stages:
-        watch = _Stopwatch(SHARE * minutes * 60)
+        watch = _Stopwatch(SHARE * minutes * 60, fewest, outer)
         alone = replace(config, stages=(_whole(stage),), steps=NEVER)
         with TemporaryDirectory() as folder:
             train(
@@ -92,6 +105,8 @@ def time_steps(
                 progress=watch,
                 make_learner=make_learner,
             )
+        if outer.is_cancelled():
+            raise CancelledError("stopped before the first step; start it again")
         seconds.append(watch.seconds_per_step)
     return Timing(tuple(seconds), time.monotonic() - started)
 

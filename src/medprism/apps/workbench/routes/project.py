@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -46,7 +47,7 @@ def show_project(bench: Bench, author: Author) -> dict[str, Any]:
             "classes": len(model.concepts) if accepts.classes else 0,
             "accepts": asdict(accepts),
             "long_side": model.long_side,
-            "card": model.card,
+            "card": _without_digests(model.card),
         },
         "settings": asdict(bench.project.preferences.read()),
         "formats": list(EXPORT_FORMATS),
@@ -81,3 +82,13 @@ def find_classes(
 def change_settings(bench: Bench, body: SettingsChange) -> dict[str, Any]:
     """Change what is given and return all settings."""
     return asdict(bench.project.preferences.change(body.model_dump(exclude_none=True)))
+
+
+def _without_digests(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card without the digests of the masks of trainings, of which there may be many."""
+    training = dict(card.get("training", {}))
+    trained = [
+        {key: value for key, value in one.items() if key != "masks"}
+        for one in training.get("fine_tunings", ())
+    ]
+    return {**card, "training": {**training, "fine_tunings": trained}} if trained else dict(card)
