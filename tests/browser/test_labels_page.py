@@ -186,10 +186,12 @@ def test_the_least_certain_image_is_suggested_and_comes_first_if_wanted(
     names = [one["name"] for one in server.ask("/api/suggestions")["images"]]
     assert len(names) >= 2
     shown = page.get_by_role("list", name="Suggested next, least certain first")
-    shown.get_by_role("button", name=names[0]).wait_for()
+    # The image that is open is no suggestion.
+    others = [name for name in names[:3] if name != "picture-0.png"]
+    shown.get_by_role("button", name=others[0]).wait_for()
     assert [
         (one.get_attribute("title") or "") for one in shown.get_by_role("button").all()
-    ] == names[:3]
+    ] == others
     assert "Certainty" in (shown.get_by_role("button").first.text_content() or "")
 
     page.get_by_role("button", name="Settings").click()

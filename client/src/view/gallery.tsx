@@ -103,7 +103,9 @@ export function Gallery({ bench, state }: Props) {
 }
 
 function Suggestions({ bench, state }: Props) {
-  const { suggestions, query, filter } = state.gallery;
+  const { query, filter } = state.gallery;
+  const here = state.opening?.id ?? state.opened?.image.id;
+  const suggestions = state.gallery.suggestions.filter(({ id }) => id !== here);
   if (suggestions.length === 0 || query !== "" || filter !== "all") return null;
   return (
     <section class="suggestions">

@@ -55,6 +55,7 @@ function LabelRow(props: Props & { readonly label: Label; readonly index: number
       <button
         type="button"
         class="label-name"
+        title={label.name}
         aria-pressed={isActive}
         aria-keyshortcuts={key ?? undefined}
         onClick={() => bench.do(() => bench.labelling.choose(label.name))}
