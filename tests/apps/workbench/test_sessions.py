@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
+from medprism.apps.workbench.open_sessions import OpenSessions
+from medprism.apps.workbench.turns import ModelTurns
 from medprism.inference.work_file import read_work
 from medprism.metrics.dice import dice
 from tests.apps.workbench.conftest import PICTURES, VOLUME, Desk, Live, Serve, unpack
@@ -298,3 +302,40 @@ def test_a_log_that_cannot_be_saved_is_said_and_tried_again(live: Live) -> None:
     assert "not saved yet" in answer["state"]["notice"]
     folder.with_name("elsewhere").rename(folder)
     _wait(lambda: len(read_work(live.project.works.target(1)).log) == 2)
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_who_waits_for_an_image_does_not_wait_for_everybody_else(live: Live, begins: bool) -> None:
+    """On a busy server somebody always waits for an answer; background work never has a turn."""
+    turns = ModelTurns(2)
+    sessions = OpenSessions(live.bench.desk, turns, most=8, seconds=900.0)
+    lane = sessions._background
+    busy = threading.Event()
+    try:
+        with turns.for_a_person(), ThreadPoolExecutor(1) as somebody:
+            if not begins:
+                lane.submit(busy.wait)
+            sessions.prepare(2, "Ada")
+            time.sleep(0.1)
+            opening = somebody.submit(sessions.open, 2, "Ada", wants_presegment=True)
+            try:
+                assert opening.result(timeout=20).image == 2
+            finally:
+                busy.set()
+                for stop, _ in sessions._preparing.values():
+                    stop.is_wanted.set()
+    finally:
+        sessions.shut_down()
+
+
+def test_what_was_made_ready_before_something_was_learned_is_not_waited_for(live: Live) -> None:
+    turns = ModelTurns(2)
+    sessions = OpenSessions(live.bench.desk, turns, most=8, seconds=900.0)
+    with turns.for_a_person():
+        sessions.prepare(2, "Ada")
+        time.sleep(0.1)
+        ((stop, _),) = sessions._preparing.values()
+        sessions.note_knowledge()
+        sessions.open(2, "Ada", wants_presegment=True)
+        assert stop.is_cancelled()
+    sessions.shut_down()

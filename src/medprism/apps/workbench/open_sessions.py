@@ -42,10 +42,12 @@ class _Prepared:
 
 
 class _Stop:
-    """Progress that is told to stop."""
+    """Progress of an image that is made ready, with what the project knew when it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, knowledge: int) -> None:
+        self.knowledge = knowledge
         self.is_wanted = threading.Event()
+        self.is_awaited = threading.Event()
 
     def report(self, done: int, total: int, message: str = "") -> None:
         """Show nothing."""
@@ -53,6 +55,10 @@ class _Stop:
     def is_cancelled(self) -> bool:
         """Return whether nobody needs it any more."""
         return self.is_wanted.is_set()
+
+    def is_pressing(self) -> bool:
+        """Return whether it should give way no longer: somebody waits for it or for its end."""
+        return self.is_wanted.is_set() or self.is_awaited.is_set()
 
 
 class OpenSessions:
@@ -210,8 +216,8 @@ class OpenSessions:
                 known is not None and known.knowledge == self._knowledge
             ):
                 return
-            stop, knowledge = _Stop(), self._knowledge
-            job = self._background.submit(self._prepare, image, author, knowledge, stop)
+            stop = _Stop(self._knowledge)
+            job = self._background.submit(self._prepare, image, author, stop)
             self._preparing[image] = (stop, job)
 
     def encode(self, image: int) -> None:
@@ -244,12 +250,7 @@ class OpenSessions:
 
     def _take(self, image: int, author: str, *, wants_presegment: bool) -> Opened:
         """Return what was made ready for this person, else open the image now."""
-        with self._lock:
-            running = self._preparing.get(image)
-        if running is not None:
-            if not wants_presegment:
-                running[0].is_wanted.set()
-            wait([running[1]])
+        self._catch_up(image, wants_presegment=wants_presegment)
         with self._lock:
             prepared = self._prepared.pop(image, None)
             is_current = prepared is not None and prepared.knowledge == self._knowledge
@@ -261,16 +262,34 @@ class OpenSessions:
                 presegment(self._desk, opened.session, image)
         return opened
 
-    def _prepare(self, image: int, author: str, knowledge: int, stop: _Stop) -> None:
+    def _catch_up(self, image: int, *, wants_presegment: bool) -> None:
+        """Wait until an image is made ready; what has not begun, or is out of date, is dropped.
+
+        Who is waited for gives way no longer: on a busy server its turn might never come.
+        """
+        with self._lock:
+            running = self._preparing.get(image)
+            if running is None:
+                return
+            stop, job = running
+            if job.cancel():
+                self._preparing.pop(image, None)
+                return
+            if not wants_presegment or stop.knowledge != self._knowledge:
+                stop.is_wanted.set()
+        stop.is_awaited.set()
+        wait([job])
+
+    def _prepare(self, image: int, author: str, stop: _Stop) -> None:
         try:
-            self._turns.give_way(stop.is_cancelled)
+            self._turns.give_way(stop.is_pressing)
             opened = open_session(self._desk, image, author)
             if len(opened.session.log) == 0:
-                progress = Courteous(self._turns, stop)
+                progress = Courteous(self._turns, stop, stop.is_pressing)
                 presegment(self._desk, opened.session, image, progress)
                 encode_ahead(self._desk, image)
             with self._lock:
-                self._prepared[image] = _Prepared(author, knowledge, opened)
+                self._prepared[image] = _Prepared(author, stop.knowledge, opened)
                 while len(self._prepared) > MOST_PREPARED:
                     self._prepared.popitem(last=False)
         except MedprismError:

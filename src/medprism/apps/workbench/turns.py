@@ -38,16 +38,25 @@ class ModelTurns:
 
 
 class Courteous:
-    """Progress of background work that lets people pass at every report."""
+    """Progress of background work that lets people pass at every report.
 
-    def __init__(self, turns: ModelTurns, progress: Progress) -> None:
+    It does so until `is_pressing`; without it, until the work is to stop.
+    """
+
+    def __init__(
+        self,
+        turns: ModelTurns,
+        progress: Progress,
+        is_pressing: Callable[[], bool] | None = None,
+    ) -> None:
         self._turns = turns
         self._progress = progress
+        self._is_pressing = is_pressing or progress.is_cancelled
 
     def report(self, done: int, total: int, message: str = "") -> None:
         """Pass the report on, then wait while somebody needs the model."""
         self._progress.report(done, total, message)
-        self._turns.give_way(self._progress.is_cancelled)
+        self._turns.give_way(self._is_pressing)
 
     def is_cancelled(self) -> bool:
         """Return whether the work should stop."""
