@@ -121,7 +121,8 @@ class _Person(threading.Thread):
             # Nobody can click before the image is open.
             self._due = max(self._due, time.monotonic())
             for _ in range(self._settings.clicks):
-                self._click(annotator, state)
+                if time.monotonic() < self._end:
+                    self._click(annotator, state)
             started = time.monotonic()
             if self._is_empty(annotator, state):
                 annotator.skip(state, "nothing was found")
