@@ -9,6 +9,7 @@ from medprism.core.errors import ConfigError
 from medprism.core.preprocess import RULES
 from medprism.data.datasets.adapters import PUBLISHED
 from medprism.data.datasets.published import Counts, PublishedSet
+from medprism.data.licence import licence_kind
 from medprism.data.vocabulary import shared_concept
 
 # Classes of the paper that are not what the release labels one by one.
@@ -23,9 +24,23 @@ def test_every_set_says_where_it_comes_from(published: PublishedSet) -> None:
     assert published.layout
     assert published.citation
     assert (published.licence is None) == (published.redistributable is None)
+    assert re.fullmatch(r"https?://\S+", published.licence_source or "")
     assert all(use.rule and use.split for use in published.uses)
     assert published.labels and published.concepts and published.intensity in RULES
     assert any(use.total or {use.cases, use.slices} != {Counts()} for use in published.uses)
+
+
+@pytest.mark.parametrize("published", PUBLISHED.values(), ids=lambda one: one.name)
+def test_the_kind_of_a_licence_agrees_with_its_words(published: PublishedSet) -> None:
+    kind = licence_kind(published.info)
+    words = published.licence or ""
+    assert (kind == "unknown") == (published.licence is None)
+    if "-NC" in words:
+        assert kind == "non-commercial"
+    elif re.match(r"CC0|CC BY|GPL", words):
+        assert kind == "yes"
+    if "no licence found" in words:
+        assert kind == "unclear"
 
 
 @pytest.mark.parametrize("published", PUBLISHED.values(), ids=lambda one: one.name)

@@ -17,11 +17,12 @@ def test_the_page_shows_exactly_the_adapters() -> None:
 
 def test_what_is_not_known_is_shown_as_unknown() -> None:
     rows = {line.split()[0]: line for line in lines(PUBLISHED.values())}
-    assert "unknown" in rows["lascarqs"]
+    assert "unknown" in rows["uwaterloo_skin"]
     assert "CC BY-NC-SA" in rows["kits19"]
     assert rows["kits19"].endswith("https://kits19.grand-challenge.org")
     table = {row.split("`")[1]: row for row in markdown(PUBLISHED.values()).splitlines()[2:]}
-    assert "| unknown |" in table["lascarqs"]
+    assert f"| [unknown]({PUBLISHED['uwaterloo_skin'].home_page}) |" in table["uwaterloo_skin"]
+    assert "| [CC BY-NC-SA](https://kits19.grand-challenge.org/data/) |" in table["kits19"]
     assert table["ivdm3seg_wat"].endswith("resources/IVDM3Seg.md) |")
     assert "K-Prism (train, 1 class): 98 / - / 32" in table["lascarqs"]
     assert "Iris (train, 1 class): 1,014" in table["autopet"]

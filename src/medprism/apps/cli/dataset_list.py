@@ -28,6 +28,7 @@ def list_sets(
                 "title": one.title,
                 "modality": one.modality,
                 "licence": one.licence,
+                "licence_source": one.licence_source,
                 "home_page": one.home_page,
                 "layout": one.layout,
                 "layout_source": one.layout_source,

@@ -16,6 +16,7 @@ ACDC: Final = PublishedSet(
     home_page="https://www.creatis.insa-lyon.fr/Challenge/acdc/",
     licence="CC BY-NC-SA 4.0, after registration",
     redistributable="unclear (NC-SA: share-alike, non-commercial)",
+    licence_source="https://www.creatis.insa-lyon.fr/Challenge/acdc/databases.html",
     citation="Bernard et al., IEEE Transactions on Medical Imaging 37(11), 2018",
     modality="MR",
     layout="training and testing with patientNNN/patientNNN_frameNN.nii.gz and ..._gt.nii.gz",

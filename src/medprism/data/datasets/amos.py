@@ -57,6 +57,7 @@ def _amos(
         home_page="https://amos22.grand-challenge.org",
         licence="CC BY 4.0",
         redistributable="yes (CC BY 4.0)",
+        licence_source="https://doi.org/10.5281/zenodo.7262581",
         citation="Ji et al., AMOS, NeurIPS 2022, arXiv:2206.08023",
         modality="CT" if kind == "ct" else "MR",
         layout="imagesTr, labelsTr, imagesVa, labelsVa with amos_NNNN.nii.gz (0500 on is MRI)",

@@ -14,6 +14,9 @@ AUTOPET: Final = PublishedSet(
     name="autopet",
     title="AutoPET (FDG-PET-CT-Lesions)",
     home_page="https://autopet.grand-challenge.org",
+    licence="at FDAT, quoted as CC BY-NC 4.0 and as CC BY 4.0",
+    redistributable="unclear (CC BY-NC or CC BY)",
+    licence_source="https://doi.org/10.57754/FDAT.wf9fy-txq84",
     citation="Gatidis et al., Scientific Data 9, 2022",
     modality="PT",
     layout="PETCT_ID/STUDY with SUV, CTres, CT, PET and SEG.nii.gz",
@@ -41,5 +44,6 @@ AUTOPET: Final = PublishedSet(
             total=1014,
         ),
     ),
-    notes="half of the studies show no lesion",
+    notes="half of the studies show no lesion; of the DICOM release at TCIA (10.7937/gkr0-xv29) "
+    "the defaced images are CC BY 4.0 and the others under controlled access",
 )

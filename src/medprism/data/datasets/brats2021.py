@@ -14,6 +14,10 @@ BRATS2021: Final = PublishedSet(
     name="brats2021",
     title="BraTS 2021",
     home_page="https://www.synapse.org/#!Synapse:syn25829067/wiki/610863",
+    licence="CC BY 4.0 at TCIA; on registration at Synapse",
+    redistributable="yes (CC BY 4.0 at TCIA)",
+    licence_source="https://www.cancerimagingarchive.net/analysis-result/"
+    "rsna-asnr-miccai-brats-2021/",
     citation="Baid et al., arXiv:2107.02314",
     modality="MR",
     layout="BraTS2021_NNNNN with ID_flair, ID_t1, ID_t1ce, ID_t2 and ID_seg.nii.gz",

@@ -28,6 +28,10 @@ BTCV: Final = PublishedSet(
     name="btcv",
     title="BTCV abdomen",
     home_page="https://www.synapse.org/#!Synapse:syn3193805/wiki/217789",
+    licence="on registration at Synapse, the licence to be asked for there",
+    redistributable="unclear",
+    licence_source="https://github.com/Project-MONAI/model-zoo/blob/dev/models/"
+    "pediatric_abdominal_ct_segmentation/docs/data_license.txt",
     citation="Landman et al., MICCAI 2015 Multi-Atlas Labeling workshop",
     modality="CT",
     layout="RawData/Training/img/imgNNNN.nii.gz and RawData/Training/label/labelNNNN.nii.gz",
@@ -64,5 +68,6 @@ BTCV: Final = PublishedSet(
         ),
     ),
     expected=tuple(f"img{number:04d}" for number in (*range(1, 11), *range(21, 41))),
-    notes="the paper lists a duodenum, which the release does not label; its 10 is a vein",
+    notes="the paper lists a duodenum, which the release does not label; its 10 is a vein; "
+    "the table of huggingface.co/datasets/mrmrx/CADS-dataset has CC BY 4.0 for it",
 )

@@ -12,6 +12,9 @@ BTD: Final = PublishedSet(
     name="btd",
     title="Brain Tumour Dataset (BTD)",
     home_page="https://www.kaggle.com/datasets/nikhilroxtomar/brain-tumor-segmentation",
+    licence="CC BY 4.0 for the original (figshare 1512427)",
+    redistributable="yes (CC BY 4.0)",
+    licence_source="https://figshare.com/articles/dataset/brain_tumor_dataset/1512427",
     citation="Cheng et al., PLoS ONE 10(10), 2015",
     modality="MR",
     layout="images/N.png and masks/N.png",
@@ -38,5 +41,5 @@ BTD: Final = PublishedSet(
         ),
     ),
     expected=tuple(str(number) for number in range(1, 3065)),
-    notes="the pictures name no patient",
+    notes="the pictures name no patient; no licence of the copy at Kaggle is established here",
 )

@@ -14,6 +14,7 @@ BUSI: Final = PublishedSet(
     home_page="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
     licence="CC0 as listed on Kaggle; the authors ask for citation",
     redistributable="yes",
+    licence_source="https://www.kaggle.com/datasets/aryashah2k/breast-ultrasound-images-dataset",
     citation="Al-Dhabyani et al., Data in Brief 28, 2020",
     modality="US",
     layout="benign and malignant with 'KIND (N).png' and 'KIND (N)_mask*.png'; normal is not used",

@@ -16,6 +16,7 @@ CHAOS_MR: Final = PublishedSet(
     home_page="https://chaos.grand-challenge.org",
     licence="CC BY-NC-SA 4.0",
     redistributable="yes (non-commercial, share-alike)",
+    licence_source="https://doi.org/10.5281/zenodo.3362844",
     citation="Kavur et al., Medical Image Analysis 69, 2021; doi:10.5281/zenodo.3362844",
     modality="MR",
     layout="Train_Sets/MR/N/T1DUAL and T2SPIR: DICOM_anon (InPhase, OutPhase) and Ground",

@@ -14,6 +14,7 @@ CHEST_XRAY_MASKS: Final = PublishedSet(
     home_page="https://www.kaggle.com/datasets/nikhilpandey360/chest-xray-masks-and-labels",
     licence="CC0 as listed on Kaggle; NLM asks for attribution and citation",
     redistributable="yes",
+    licence_source="https://www.kaggle.com/datasets/nikhilpandey360/chest-xray-masks-and-labels",
     citation="Jaeger et al., IEEE Transactions on Medical Imaging 33, 2014",
     modality="DX",
     layout="Lung Segmentation/CXR_png and Lung Segmentation/masks with ID_mask.png",

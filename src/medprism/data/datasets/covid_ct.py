@@ -18,6 +18,9 @@ COVID_CT: Final = PublishedSet(
     name="covid_ct",
     title="COVID-19 CT (MedSeg and 20 cases)",
     home_page="https://medicalsegmentation.com/COVID19/",
+    licence="MedSeg CC0 (figshare 13521488); the 20 cases CC BY-NC-SA",
+    redistributable="unclear (non-commercial, share-alike)",
+    licence_source="https://github.com/JunMa11/COVID-19-CT-Seg-Benchmark",
     citation="MedSeg, 2020; Ma et al., Medical Physics 48, 2021",
     modality="CT",
     layout="tr_im.nii.gz, tr_mask.nii.gz, rp_im, rp_msk; COVID-19-CT-Seg_20cases, Infection_Mask",
@@ -57,5 +60,6 @@ COVID_CT: Final = PublishedSet(
     ),
     notes="the source shows the Zenodo part, the names of MedSeg's files are known from public "
     "scripts only; Zenodo numbers any infection 1; whether the paper includes effusion is not "
-    "stated",
+    "stated; the licence of the 20 cases is that of their authors' table, that of the 9 volumes of "
+    "MedSeg is not established here",
 )

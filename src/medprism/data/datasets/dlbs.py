@@ -20,6 +20,7 @@ DLBS: Final = PublishedSet(
     home_page="https://openneuro.org/datasets/ds004856",
     licence="CC0",
     redistributable="yes (CC0)",
+    licence_source="https://openneuro.org/datasets/ds004856",
     citation="Park et al., Scientific Data 12, 2025",
     modality="MR",
     layout="BIDS: sub-*/ses-*/anat/*_T1w.nii.gz, derivatives/segmentation/.../*_dseg.nii.gz",

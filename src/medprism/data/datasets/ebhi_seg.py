@@ -14,6 +14,7 @@ EBHI_SEG: Final = PublishedSet(
     home_page="https://figshare.com/articles/dataset/EBHI-SEG/21540159/1",
     licence="CC BY 4.0 (figshare 21540159)",
     redistributable="yes",
+    licence_source="https://figshare.com/articles/dataset/EBHI-SEG/21540159/1",
     citation="Shi et al., Frontiers in Medicine 10, 2023",
     modality="SM",
     layout="Adenocarcinoma/image and Adenocarcinoma/label with the same names (.png)",

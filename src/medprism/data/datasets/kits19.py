@@ -16,6 +16,7 @@ KITS19: Final = PublishedSet(
     home_page="https://kits19.grand-challenge.org",
     licence="CC BY-NC-SA",
     redistributable="yes (non-commercial)",
+    licence_source="https://kits19.grand-challenge.org/data/",
     citation="Heller et al., arXiv:1904.00445",
     modality="CT",
     layout="data/case_NNNNN with imaging.nii.gz and segmentation.nii.gz",

@@ -14,6 +14,9 @@ LITS: Final = PublishedSet(
     name="lits",
     title="LiTS 2017",
     home_page="https://competitions.codalab.org/competitions/17094",
+    licence="catalogues name CC BY-NC-ND 4.0 or CC BY-NC-SA 4.0",
+    redistributable="unclear (non-commercial; no derivatives or share-alike)",
+    licence_source="https://github.com/linhandev/dataset",
     citation="Bilic et al., Medical Image Analysis 84, 2023",
     modality="CT",
     layout="volume-N.nii and segmentation-N.nii in the folders of the two training batches",
@@ -51,4 +54,6 @@ LITS: Final = PublishedSet(
         ),
     ),
     expected=tuple(f"volume-{number}" for number in range(131)),
+    notes="the licence is CC BY-NC-ND 4.0 in the source, CC BY-NC-SA 4.0 in the table of "
+    "huggingface.co/datasets/mrmrx/CADS-dataset; the Decathlon has the data under CC BY-SA 4.0",
 )

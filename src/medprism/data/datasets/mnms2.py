@@ -14,6 +14,7 @@ MNMS2: Final = PublishedSet(
     name="mnms2",
     title="M&Ms-2 (long axis)",
     home_page="https://www.ub.edu/mnms-2/",
+    licence_source="https://www.ub.edu/mnms-2/",
     citation="Martin-Isla et al., IEEE Journal of Biomedical and Health Informatics 27(7), 2023",
     modality="MR",
     layout="a folder a patient (001 to 360) with NNN_LA_ED.nii.gz, NNN_LA_ES.nii.gz and ..._gt",

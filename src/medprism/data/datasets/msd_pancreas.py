@@ -16,6 +16,7 @@ MSD_PANCREAS: Final = PublishedSet(
     home_page="http://medicaldecathlon.com",
     licence="CC BY-SA 4.0",
     redistributable="yes (CC BY-SA 4.0)",
+    licence_source="http://medicaldecathlon.com",
     citation="Antonelli et al., Nature Communications 13, 2022",
     modality="CT",
     layout="Task07_Pancreas/imagesTr and labelsTr with pancreas_NNN.nii.gz",

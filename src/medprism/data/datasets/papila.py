@@ -15,6 +15,9 @@ PAPILA: Final = PublishedSet(
     name="papila",
     title="PAPILA",
     home_page="https://doi.org/10.1038/s41597-022-01388-1",
+    licence="GPL 3.0 or later (figshare 14798004)",
+    redistributable="yes (GPL 3.0 or later)",
+    licence_source="https://doi.org/10.6084/m9.figshare.14798004",
     citation="Kovalyk et al., Scientific Data 9, 2022",
     modality=None,
     layout="FundusImages/RETNNNOD.jpg and ExpertsSegmentations/Contours/RETNNNOD_disc_exp1.txt",
@@ -42,4 +45,5 @@ PAPILA: Final = PublishedSet(
             cases=Counts(train=390, test=98),
         ),
     ),
+    notes="GPL as the data record is quoted; some quote CC BY 4.0, the licence of the paper",
 )

@@ -14,6 +14,7 @@ POLYP_MIX: Final = PublishedSet(
     home_page="https://github.com/DengPingFan/PraNet",
     licence="Kvasir-SEG for research and education; the CVC and ETIS sets without a formal one",
     redistributable="unclear",
+    licence_source="https://datasets.simula.no/kvasir-seg/",
     citation="Fan et al., PraNet, MICCAI 2020",
     modality="ES",
     layout="TrainDataset/images (or image) and masks; TestDataset/SET/images and masks (.png)",

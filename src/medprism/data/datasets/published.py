@@ -64,9 +64,11 @@ class PublishedSet:
     `labels` are all label ids of the release; `concepts` maps names of the shared vocabulary to
     the ids that form them. Ids in no concept are left out, as the paper does. `intensity` names
     one of `core.preprocess.RULES`. `layout` says the layout in words, `layout_source` where it is
-    documented (a page, or code that reads it). `expected` lists the cases or patients of the
-    release by name where they are known. With `tile`, pictures are cut into squares of that many
-    pixels, those without labels dropped. The first of `uses` decides role and split.
+    documented (a page, or code that reads it). `licence_source` is the page that states the licence
+    or the terms, or quotes them; where `licence` is None, the page to ask at. `expected` lists the
+    cases or patients of the release by name where they are known. With `tile`, pictures are cut
+    into squares of that many pixels, those without labels dropped. The first of `uses` decides role
+    and split.
     """
 
     name: str
@@ -84,6 +86,7 @@ class PublishedSet:
     unit: Literal["volumes", "images"] = "volumes"
     licence: str | None = None
     redistributable: str | None = None
+    licence_source: str | None = None
     citation: str | None = None
     expected: tuple[str, ...] = ()
     tile: int | None = None

@@ -45,6 +45,7 @@ def _structseg(
         home_page="https://structseg2019.grand-challenge.org",
         licence="participants only, not to be handed on",
         redistributable="no",
+        licence_source="https://structseg2019.grand-challenge.org/Download/",
         citation="StructSeg 2019 challenge, MICCAI 2019",
         modality="CT",
         layout=f"{folder}/N with data.nii.gz and label.nii.gz",

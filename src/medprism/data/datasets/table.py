@@ -38,11 +38,17 @@ def _row(published: PublishedSet) -> str:
         "; ".join(map(_use, published.uses)),
         published.uses[0].rule,
         f"`{published.intensity}`",
-        published.licence or UNKNOWN,
+        _licence(published),
         published.layout.replace("|", "\\|").replace("*", "\\*"),
         f"[page]({published.layout_source})",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _licence(published: PublishedSet) -> str:
+    """Return the licence as a link to the page that states it."""
+    words = published.licence or UNKNOWN
+    return f"[{words}]({published.licence_source})" if published.licence_source else words
 
 
 def _use(use: Use) -> str:

@@ -12,6 +12,7 @@ TNUI2021: Final = PublishedSet(
     name="tnui2021",
     title="TNUI-2021",
     home_page="https://github.com/zxg3017/TNUI-2021-",
+    licence_source="https://github.com/zxg3017/TNUI-2021-",
     citation="Nie et al., TNUI-2021, 2022",
     modality="US",
     layout="thyroid_data/train, val and test with images and masks of the same names (.png)",
@@ -51,5 +52,5 @@ TNUI2021: Final = PublishedSet(
             cases=Counts(train=966, val=276),
         ),
     ),
-    notes="the repository that publishes it shows the layout",
+    notes="the repository that publishes it shows the layout; it has no licence file",
 )
