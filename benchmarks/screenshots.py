@@ -204,12 +204,12 @@ def take_volume(studio: Studio) -> None:
 
 
 def take_training(studio: Studio) -> None:
-    """What a training of half a minute brought."""
+    """What a training of a minute and a half brought."""
     page = studio.page()
-    page.get_by_role("button", name="grey matter").first.click()
+    choose(page, "grey matter")
     page.get_by_role("button", name="Train a class").click()
     dialog = page.get_by_role("dialog", name="Train a class")
-    dialog.get_by_role("spinbutton", name="Minutes").fill("0.5")
+    dialog.get_by_role("spinbutton", name="Minutes").fill("1.5")
     dialog.get_by_role("button", name="Train grey matter").click()
     dialog.get_by_role("table").wait_for(timeout=600_000)
     studio.shoot(page, "workbench-training.png")

@@ -140,7 +140,7 @@ def test_a_class_is_trained_compared_used_and_gone_back_from(
     ]
     text = dialog.text_content() or ""
     assert "4 older classes agree with those before to 0.97" in " ".join(text.split())
-    assert "one class was not measured" in text
+    assert "One class was not measured." in text
     entries = dialog.get_by_role("list", name="Checkpoints").get_by_role("listitem")
     assert "In use" in (entries.nth(0).text_content() or "")
 

@@ -2,6 +2,7 @@
 
 import type { State } from "../model/state";
 import type { Checkpoint, TrainingReport } from "../server/shapes";
+import { sentence } from "../work/desk";
 import type { Workbench } from "../work/workbench";
 
 interface Props {
@@ -134,7 +135,7 @@ function Report({ report }: { readonly report: TrainingReport }) {
       )}
       {report.notes.map((note) => (
         <p key={note} class="quiet is-small">
-          {note}
+          {sentence(note)}
         </p>
       ))}
     </>
