@@ -9,7 +9,7 @@ Knowledge = Literal["clicks", "reference", "class"]
 
 # Dice that each kind of knowledge must reach where the truth is known, before any refinement: a
 # little below what the shipped checkpoint reaches, so that a change that spoils it is noticed.
-FLOORS: Final[dict[Knowledge, float]] = {"clicks": 0.7, "reference": 0.7, "class": 0.7}
+FLOORS: Final[dict[Knowledge, float]] = {"clicks": 0.6, "reference": 0.7, "class": 0.75}
 
 
 @dataclass(frozen=True, kw_only=True)
