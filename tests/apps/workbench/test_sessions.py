@@ -207,6 +207,28 @@ def test_an_image_is_encoded_before_the_first_click(serve: Serve) -> None:
     assert (segmenter.calls.encode, segmenter.calls.decode) == (2, [1, 1])
 
 
+def test_all_sessions_together_keep_to_the_limits_of_memory(serve: Serve) -> None:
+    # Less than the pictures and the volume together hold, and a few encodings.
+    limits = {"images_bytes": 60_000, "encodings_bytes": 9_000, "maps_bytes": 20_000}
+    live = serve(**limits)
+    desks = [Desk(live.client, f"person {number}") for number in range(PICTURES)]
+    sessions = [desk.open(number) for number, desk in enumerate(desks, start=1)]
+    seen = 0
+    for turn in range(3):
+        for desk, session in zip(desks, sessions, strict=True):
+            desk.click(session, 20 + 8 * turn, 30)
+            memory = live.bench.desk.memory.cache
+            assert memory.num_bytes <= limits["encodings_bytes"]
+            assert live.bench.desk.shelf.num_bytes <= limits["images_bytes"]
+            seen = max(seen, len(memory))
+    assert seen >= 2
+    # What had to go is made again: undo and redo still give the same masks.
+    for desk, session in zip(desks, sessions, strict=True):
+        before = desk.get(f"{session}/masks")["masks"]
+        desk.post(f"{session}/undo")
+        assert desk.post(f"{session}/redo")["masks"] == before
+
+
 def test_a_broken_image_says_why_and_is_passed_over(live: Live) -> None:
     (live.project.root / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     desk = Desk(live.client)
