@@ -98,7 +98,7 @@ def test_box_and_lasso_ask_and_the_other_button_takes_away(desk: Desk) -> None:
     desk.key("p")
     desk.click(KIDNEY)
     assert desk.is_grey(KIDNEY)
-    assert desk.page.get_by_role("button", name="Takes away from the mask").is_visible()
+    desk.page.get_by_role("button", name="Takes away from the mask").wait_for()
 
 
 def test_undo_and_redo_have_no_limit_and_go_back_to_nothing(desk: Desk) -> None:
