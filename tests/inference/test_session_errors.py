@@ -220,6 +220,24 @@ def test_an_empty_mask_is_not_accepted_but_can_be_locked() -> None:
     assert session.locked == ("absent",)
 
 
+def test_masks_accepted_together_keep_what_they_share() -> None:
+    session = _open()
+    part, rest = EMPTY.copy(), EMPTY.copy()
+    part[:9, :7] = rest[-5:, :8] = True
+    whole = ~rest
+    session.add_initial_seg_interaction(whole, "organ")
+    session.add_initial_seg_interaction(part, "tumour")
+    session.commit("tumour", "organ")
+    np.testing.assert_array_equal(session.mask("organ"), whole)
+    np.testing.assert_array_equal(session.mask("tumour"), part)
+    assert session.replay().is_identical
+    with pytest.raises(ReferencePairError, match="'void' has an empty mask"):
+        session.add_initial_seg_interaction(EMPTY, "void")
+        session.add_initial_seg_interaction(rest, "more")
+        session.commit("more", "void")
+    assert session.locked == ("organ", "tumour")
+
+
 def test_a_locked_label_does_not_change() -> None:
     session = _open()
     session.predict(classes=["liver"])

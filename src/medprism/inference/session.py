@@ -307,22 +307,20 @@ class Session:
         return self._workspace is not None and self._workspace.log.redo()
 
     @one_at_a_time
-    def commit(self, label: str = DEFAULT_LABEL) -> str:
-        """Accept a label's mask: lock it and make it an example of the label; return its hash.
+    def commit(self, label: str = DEFAULT_LABEL, *others: str) -> str:
+        """Accept masks as they show now: lock them, make each an example; return the first's hash.
 
         Raises:
-            ReferencePairError: the mask is empty.
+            ReferencePairError: a mask is empty.
             LabelError: no such label, or it is locked already.
         """
-        workspace, name = self._open(), self._changeable(self._known(label))
-        if not workspace.mask(name).any():
-            raise ReferencePairError(
-                f"label {name!r} has an empty mask, which is no example of it; segment it first, "
-                "or lock it to say that it is absent"
-            )
-        (digest,) = workspace.keep(workspace.accept(name))
-        workspace.do(action.Commit(name, digest))
-        return digest
+        workspace = self._open()
+        names = [self._changeable(self._known(one)) for one in (label, *others)]
+        # All are taken before the first is locked: a locked label keeps the others out.
+        digests = workspace.keep(*[workspace.accept(name) for name in names])
+        for name, digest in zip(names, digests, strict=True):
+            workspace.do(action.Commit(name, digest))
+        return digests[0]
 
     @one_at_a_time
     def lock(self, label: str = DEFAULT_LABEL) -> None:

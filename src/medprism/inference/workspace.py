@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from medprism.core.errors import LabelError
+from medprism.core.errors import LabelError, ReferencePairError
 from medprism.core.image import Image
 from medprism.core.progress import Progress, SilentProgress
 from medprism.engines.loaded import LoadedModel
@@ -159,12 +159,18 @@ class Workspace:
         Raises:
             ReferencePairError: the mask is empty.
         """
+        mask = self.mask(label)
+        if not mask.any():
+            raise ReferencePairError(
+                f"label {label!r} has an empty mask, which is no example of it; segment it first, "
+                "or lock it to say that it is absent"
+            )
         told = Provenance(
             is_commit=True,
             source=None if self.image.source is None else str(self.image.source),
             author=self._bench.author,
         )
-        return Reference.from_pair(self.image, self.mask(label), told)
+        return Reference.from_pair(self.image, mask, told)
 
     def mask(self, label: str) -> Bool[np.ndarray, "..."]:
         """Return a label's mask in the shape of the image."""

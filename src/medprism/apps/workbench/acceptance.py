@@ -176,11 +176,10 @@ def _chosen(session: Session, labels: Sequence[str] | None, absent: Sequence[str
 
 def _lock(session: Session, present: Sequence[str], absent: Sequence[str]) -> int:
     """Lock what is accepted in the session; return the number of steps this took."""
-    steps = 0
-    for name in present:
-        if name not in session.locked:
-            session.commit(name)
-            steps += 1
+    free = [name for name in present if name not in session.locked]
+    if free:
+        session.commit(*free)
+    steps = len(free)
     for name in absent:
         if name in session.labels and name not in session.locked:
             mask = np.zeros(session.mask(name).shape, dtype=bool)
