@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from medprism.core.labels import decode_runs, encode_runs
 from tests.apps.workbench.conftest import SETTINGS, Desk, Live, write_images
 from tests.inference.fake_segmenter import fake_model
 from tests.inference.phantom import SHAPE
@@ -119,9 +120,15 @@ class ServerMachine(RuleBasedStateMachine):
         before = [name for name in full if name not in self.seen[self.at]["locked"]]
         self.desk.post(f"{self.session}/accept", {"labels": full})
         for name in before:
-            # One step for each label that was not locked before.
+            # One step for each label that was not locked before; one still free shows no pixel
+            # that a locked one holds.
             locked = [*self.seen[self.at]["locked"], name]
-            step = {"masks": present, "locked": [one for one in present if one in locked]}
+            held = [present[one] for one in locked]
+            masks = {
+                one: mask if one in locked else _outside(mask, held)
+                for one, mask in present.items()
+            }
+            step = {"masks": masks, "locked": [one for one in present if one in locked]}
             self.at += 1
             self.seen = [*self.seen[: self.at], step]
         self.accepted = {**self.accepted, **{name: present[name] for name in full}}
@@ -136,6 +143,32 @@ class ServerMachine(RuleBasedStateMachine):
         shown = self.desk.get("/api/images/1/accepted?slice=0")["accepted"]
         current = {one["name"]: one["mask"] for one in shown if one["is_current"]}
         assert current == self.accepted
+
+
+def _outside(mask: dict[str, Any], held: list[dict[str, Any]]) -> dict[str, Any]:
+    shape = tuple(mask["shape"])
+    free = decode_runs(mask["runs"], shape)
+    for other in held:
+        free = free & ~decode_runs(other["runs"], shape)
+    return {"shape": mask["shape"], "runs": encode_runs(free)}
+
+
+def test_masks_that_overlap_are_accepted_as_they_are_shown(server: Live) -> None:
+    ServerMachine.live = server
+    machine = ServerMachine()
+    machine.open_image()
+    steps: list[Callable[[], None]] = [
+        lambda: machine.brush(label="liver", row=0, col=0, radius=2),
+        lambda: machine.brush(label="thing", row=0, col=0, radius=4),
+        machine.accept,
+        machine.undo,
+        machine.undo,
+        machine.redo,
+    ]
+    for step in steps:
+        step()
+        machine.shows_what_it_showed()
+        machine.keeps_what_was_accepted()
 
 
 def _run(server: Live, examples: int, steps: int) -> None:
