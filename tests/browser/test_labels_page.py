@@ -198,6 +198,7 @@ def test_the_least_certain_image_is_suggested_and_comes_first_if_wanted(
     with page.expect_response("**/settings"):
         page.get_by_role("combobox", name="Next image").select_option("uncertain")
     page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
     first = next(name for name in names if name != "picture-0.png")
     with page.expect_response("**/next"):
         page.keyboard.press("n")

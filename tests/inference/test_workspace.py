@@ -72,7 +72,7 @@ def test_a_failed_action_is_not_logged() -> None:
 def test_an_empty_mask_cannot_be_accepted() -> None:
     _, workspace = _workspace()
     workspace.do(Interact("x", ((0, Click(1, 1, True)),), False))
-    with pytest.raises(ReferencePairError, match="no foreground"):
+    with pytest.raises(ReferencePairError, match="empty mask"):
         workspace.accept("x")
 
 

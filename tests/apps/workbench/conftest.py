@@ -22,6 +22,7 @@ from medprism.apps.workbench.workbench import Workbench
 from medprism.core.labels import decode_runs
 from medprism.engines.loaded import LoadedModel
 from medprism.project.project import Project
+from medprism.training.finetune import FineTuneConfig
 from tests.inference.fake_segmenter import fake_model
 from tests.inference.phantom import scene, volume
 
@@ -95,12 +96,21 @@ def write_images(root: Path) -> Path:
 class Live:
     """A server that listens on a free port until it is ended."""
 
-    def __init__(self, images: Path, model: LoadedModel, settings: WorkbenchSettings) -> None:
+    def __init__(
+        self,
+        images: Path,
+        model: LoadedModel,
+        settings: WorkbenchSettings,
+        training: FineTuneConfig | None = None,
+    ) -> None:
         self.project = Project(images, lease_seconds=settings.lease_seconds)
         self.project.scan()
         self.socket = listen(replace(settings, port=0))
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.bench = Workbench(self.project, model, settings)
+        if training is not None:
+            # Before it starts: a job of an earlier server is gone on with at once.
+            self.bench.trainer.config = training
         self.app = create_app(self.bench)
         self.server = make_server(self.app)
         self.thread = threading.Thread(

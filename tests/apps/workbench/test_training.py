@@ -14,8 +14,8 @@ from medprism.training import finetune
 from tests.apps.workbench.conftest import SETTINGS, Desk, Json, Live
 from tests.apps.workbench.training_desk import (
     COUNT,
+    EASY,
     accept_phantoms,
-    go_easy,
     knowing,
     phantoms,
 )
@@ -26,8 +26,7 @@ __all__ = ["knowing", "phantoms"]
 
 @pytest.fixture
 def server(phantoms: Path, knowing: LoadedModel) -> Iterator[Live]:
-    live = Live(phantoms, knowing, SETTINGS)
-    go_easy(live)
+    live = Live(phantoms, knowing, SETTINGS, EASY)
     yield live
     live.end()
 
@@ -143,7 +142,8 @@ def test_it_is_followed_cancelled_and_gone_on_with(
                 desk.post(f"/api/jobs/{job}/cancel")
             if told["state"] == "cancelled":
                 break
-    assert "learning" in seen and "reading" in seen
+    # Short phases may pass between two looks.
+    assert "learning" in seen
     stopped = desk.get(f"/api/jobs/{job}")
     assert "of 400; what was learned is kept" in stopped["message"]
     assert desk.get("/api/checkpoints")["current"] == 0
@@ -165,14 +165,15 @@ def test_a_training_that_the_server_ended_in_goes_on_when_it_starts_again(
     accept_phantoms(desk)
     job = _train(desk, steps=3)["id"]
     server.end()
-    again = Live(phantoms, knowing, SETTINGS)
-    desk = Desk(again.client)
-    done = desk.finish(job)
-    assert done["state"] == "done", done
-    made = again.project.checkpoints.get(done["result"]["checkpoint"])
-    info = load_checkpoint(again.project.checkpoints.path_of(made)).info
+    again = Live(phantoms, knowing, SETTINGS, EASY)
+    try:
+        done = Desk(again.client).finish(job)
+        assert done["state"] == "done", done["message"]
+        made = again.project.checkpoints.get(done["result"]["checkpoint"])
+        info = load_checkpoint(again.project.checkpoints.path_of(made)).info
+    finally:
+        again.end()
     assert info.concepts.names == (*KNOWN, NEW)
-    again.end()
 
 
 def test_what_cannot_be_trained_is_refused_at_once(server: Live) -> None:

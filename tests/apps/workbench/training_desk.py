@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,8 @@ import pytest
 from medprism.core.labels import encode_runs
 from medprism.engines.loaded import LoadedModel
 from medprism.engines.loading import load
-from tests.apps.workbench.conftest import Desk, Live
+from medprism.training.finetune import FineTuneConfig
+from tests.apps.workbench.conftest import Desk
 from tests.phantoms import NAMES, draw_phantom
 from tests.training.taught_nano import KNOWN, NEW, PATH
 
@@ -34,8 +34,7 @@ def phantoms(tmp_path: Path) -> Path:
     return root
 
 
-def go_easy(live: Live) -> None:
-    live.bench.trainer.config = replace(live.bench.trainer.config, requests=2, bfloat16=False)
+EASY = FineTuneConfig(requests=2, bfloat16=False)
 
 
 def accept_phantoms(desk: Desk, images: int = COUNT) -> None:

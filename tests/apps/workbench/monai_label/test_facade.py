@@ -18,7 +18,7 @@ from medprism.engines.loaded import LoadedModel
 from medprism.io.reader import read_image, read_mask
 from medprism.metrics.dice import dice
 from tests.apps.workbench.conftest import SETTINGS, TOKEN, VOLUME, Desk, Live, Serve
-from tests.apps.workbench.training_desk import accept_phantoms, go_easy, knowing, phantoms
+from tests.apps.workbench.training_desk import EASY, accept_phantoms, knowing, phantoms
 from tests.inference.phantom import scene, volume
 from tests.io.dicom_scene import series
 from tests.training.taught_nano import NEW
@@ -233,8 +233,7 @@ def test_training_wants_masks_and_says_whether_it_runs(client: Any) -> None:  # 
 def test_a_class_is_trained_and_the_training_stopped(
     phantoms: Path, knowing: LoadedModel, tmp_path: Path
 ) -> None:
-    live = Live(phantoms, knowing, SETTINGS)
-    go_easy(live)
+    live = Live(phantoms, knowing, SETTINGS, EASY)
     accept_phantoms(Desk(live.client))
     client = _client(live, tmp_path)
     assert list(client.info()["trainers"]) == ["classes"]
