@@ -142,7 +142,8 @@ def test_white_is_zero_is_turned_for_images_and_kept_for_masks(
 def test_white_is_zero_where_pillow_decodes(tmp_path: Path, compression: str) -> None:
     path = tmp_path / "w.tif"
     Pillow.fromarray(BITS).save(path, compression=compression, tiffinfo={262: 0})
-    assert tifffile.TiffFile(path).pages.first.photometric == 0
+    with tifffile.TiffFile(path) as file:
+        assert file.pages.first.photometric == 0
     np.testing.assert_array_equal(read_tiff(path).voxels[0, ..., 0], BITS * 255)
     np.testing.assert_array_equal(read_tiff_mask(path).array, ~BITS)
 
