@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import typer
 
+from benchmarks.canvas import PLACE
 from benchmarks.server_process import running_server
 from medprism.core.randomness import counter_rng
 
@@ -60,14 +61,6 @@ CanvasRenderingContext2D.prototype.clearRect = function (...box) {
   });
 };
 """
-_PLACE: Final = """([height, width, row, col]) => {
-  const box = document.getElementById("canvas").getBoundingClientRect();
-  const scale = Math.min((box.width - 32) / width, (box.height - 32) / height);
-  return {
-    x: box.left + (box.width - width * scale) / 2 + (col + 0.5) * scale,
-    y: box.top + (box.height - height * scale) / 2 + (row + 0.5) * scale,
-  };
-}"""
 
 _SEEN: Final = """(before) => new Promise((resolve, reject) => {
   const started = performance.now();
@@ -126,7 +119,7 @@ def click_through(page: Page, pictures: int) -> list[list[float]]:
             page.get_by_role("combobox", name="Add a label").fill("ellipse")
             page.get_by_role("option", name="ellipse").first.click()
         for row, col, adds in places(number):
-            at = page.evaluate(_PLACE, [*SHAPE, row, col])
+            at = page.evaluate(PLACE, [*SHAPE, row, col])
             before = page.evaluate("window.seen.length")
             page.mouse.click(at["x"], at["y"], button="left" if adds else "right")
             timed.append(page.evaluate(_SEEN, before))

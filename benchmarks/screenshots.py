@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import cv2
-import httpx
 import numpy as np
 import typer
 
+from benchmarks.annotator import Annotator
+from benchmarks.canvas import PLACE
 from benchmarks.server_process import RunningServer, running_server
 from medprism.apps.demo.samples import picture_of, write_brain
 from medprism.core.labels import encode_runs
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
 WIDE: Final = {"width": 1280, "height": 720}
 TABLET: Final = {"width": 1024, "height": 768}
 SLICES: Final = 10
-_POINT: Final = """([height, width, row, col]) => {
-  const box = document.getElementById("canvas").getBoundingClientRect();
-  const scale = Math.min((box.width - 32) / width, (box.height - 32) / height);
-  return {
-    x: box.left + (box.width - width * scale) / 2 + (col + 0.5) * scale,
-    y: box.top + (box.height - height * scale) / 2 + (row + 0.5) * scale,
-  };
-}"""
 
 
 class Studio:
@@ -49,14 +42,7 @@ class Studio:
         self.truth = truth
         self._browser = browser
         self._out = out
-        headers = {"Authorization": f"Bearer {server.token}", "X-Author": "Ada"}
-        self.client = httpx.Client(base_url=server.address, headers=headers, timeout=300)
-
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
-        """Return the document that a request is answered with."""
-        answer = self.client.request(method, path, json=body)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+        self.annotator = Annotator(server, "Ada")
 
     def page(self, author: str = "Ada", *, theme: str = "light", tour: bool = False) -> Page:
         """Open the page at the size of a small laptop."""
@@ -117,7 +103,7 @@ def choose(page: Page, label: str) -> None:
 def click(page: Page, shape: tuple[int, int], *places: tuple[int, int, bool]) -> None:
     """Click on pixels of an image; the right button takes away."""
     for row, col, adds in places:
-        at = page.evaluate(_POINT, [*shape, row, col])
+        at = page.evaluate(PLACE, [*shape, row, col])
         with page.expect_response("**/prompts"):
             page.mouse.click(at["x"], at["y"], button="left" if adds else "right")
 
@@ -136,14 +122,14 @@ def write_images(folder: Path) -> dict[str, np.ndarray]:
 
 def accept_slices(studio: Studio, truth: np.ndarray) -> None:
     """Accept the true grey matter of all slices but the first two, as pages do it."""
-    images = studio.ask("GET", "/api/images?query=slice-")["images"]
+    images = studio.annotator.ask("GET", "/api/images?query=slice-")["images"]
     for number, image in list(enumerate(images))[2:]:
-        session = studio.ask("POST", "/api/sessions", {"image": image["id"]})["session"]
+        session = studio.annotator.ask("POST", "/api/sessions", {"image": image["id"]})["session"]
         mask = {"shape": list(truth[number].shape), "runs": encode_runs(truth[number])}
         prompt = {"kind": "mask", "label": "grey matter", "mask": mask}
-        studio.ask("POST", f"/api/sessions/{session}/prompts", prompt)
-        studio.ask("POST", f"/api/sessions/{session}/accept", {"labels": ["grey matter"]})
-        studio.ask("DELETE", f"/api/sessions/{session}")
+        studio.annotator.ask("POST", f"/api/sessions/{session}/prompts", prompt)
+        studio.annotator.ask("POST", f"/api/sessions/{session}/accept", {"labels": ["grey matter"]})
+        studio.annotator.ask("DELETE", f"/api/sessions/{session}")
 
 
 def deepest(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -179,8 +165,8 @@ def take_work(studio: Studio) -> None:
 def take_in_use(studio: Studio) -> None:
     """An image that somebody else works on."""
     page = studio.page("Grace", theme="dark")
-    ada = studio.ask("GET", "/api/images?query=retina")["images"][0]["id"]
-    studio.ask("POST", "/api/sessions", {"image": ada, "take_over": True})
+    ada = studio.annotator.ask("GET", "/api/images?query=retina")["images"][0]["id"]
+    studio.annotator.ask("POST", "/api/sessions", {"image": ada, "take_over": True})
     page.get_by_role("button", name="Look for new files").click()
     page.get_by_role("list", name="Images", exact=True).get_by_role(
         "button", name="retina.jpg"
@@ -239,8 +225,8 @@ PICTURES: Final[dict[str, Callable[[Studio], None]]] = {
 
 def studio_shape(studio: Studio, name: str) -> tuple[int, int]:
     """Return height and width of an image."""
-    number = studio.ask("GET", f"/api/images?query={name}")["images"][0]["id"]
-    image = studio.ask("GET", f"/api/images/{number}")
+    number = studio.annotator.ask("GET", f"/api/images?query={name}")["images"][0]["id"]
+    image = studio.annotator.ask("GET", f"/api/images/{number}")
     return image["height"], image["width"]
 
 

@@ -104,11 +104,12 @@ class Predictor:
         ordered = sorted(asks, key=lambda ask: (ask.slice_index, ask.label))
         results: dict[tuple[str, int], SliceResult] = {}
         for block in self._blocks(ordered):
-            if progress.is_cancelled():
-                raise CancelledError("prediction was cancelled; nothing was changed, ask again")
+            _stop_if_cancelled(progress)
             for ask, result in zip(block, self._predict_block(block), strict=True):
                 results[ask.label, ask.slice_index] = result
             progress.report(len(results), len(ordered), "segmenting")
+        # Who cancelled during the last block, which may be the only one, wants no result either.
+        _stop_if_cancelled(progress)
         return results
 
     def given(self, mask: PackedMask) -> SliceResult:
@@ -210,6 +211,11 @@ class Predictor:
         if ask.taken is not None:
             canvas = canvas * (1 - place_mask(ask.taken, self._fit))
         return canvas
+
+
+def _stop_if_cancelled(progress: Progress) -> None:
+    if progress.is_cancelled():
+        raise CancelledError("prediction was cancelled; nothing was changed, ask again")
 
 
 def agree(probability: Map, mask: Mask2d) -> Map:

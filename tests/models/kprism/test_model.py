@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medprism.core.errors import ConfigError
-from medprism.models.blocks import experts
+from medprism.models.blocks import attention
 from medprism.models.kprism.config import (
     DecoderConfig,
     EncoderConfig,
@@ -340,6 +340,6 @@ def test_both_forms_of_attention_give_the_same_model(
     question = draw_question(dtype=torch.float64)
     decoded = []
     for literal in (True, False):
-        monkeypatch.setattr(experts, "literal_is_cheaper", lambda *_, form=literal: form)
+        monkeypatch.setattr(attention, "literal_is_cheaper", lambda *_, form=literal: form)
         decoded.append(answer(model, question, kind))
     assert worst_difference(*decoded) <= EXACT

@@ -102,8 +102,8 @@ class JobRunner:
             progress = self._running.get(job)
             if progress is not None:
                 progress.is_unwanted.set()
-        if progress is None and not stored.is_ended:
-            self._jobs.end(job, "cancelled", "cancelled before it began")
+            elif not stored.is_ended:
+                self._jobs.end(job, "cancelled", "cancelled before it began")
         return self.show(job)
 
     def resume(self, job: int) -> JobRecord:
@@ -131,11 +131,12 @@ class JobRunner:
         lane.submit(self._run, job.id)
 
     def _run(self, number: int) -> None:
-        job = self._jobs.get(number)
-        if job.is_ended or self._stopping.is_set():
-            return
-        progress = _JobProgress(self._jobs, job, self._stopping)
+        # Under the lock: a job that is cancelled at this moment must either not begin or be stopped.
         with self._lock:
+            job = self._jobs.get(number)
+            if job.is_ended or self._stopping.is_set():
+                return
+            progress = _JobProgress(self._jobs, job, self._stopping)
             self._running[number] = progress
         try:
             progress.report(job.done, job.total, "")

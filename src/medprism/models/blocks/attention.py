@@ -100,9 +100,14 @@ def read_pixels(
     values: Pixels,
     allowed: Bool[Tensor, "requests queries positions"] | None,
     *,
-    literal: bool,
+    literal: bool | None = None,
 ) -> Float[Tensor, "requests experts queries dim"]:
-    """Attend from queries to pixels with every expert; `keys` carry the position, `values` not."""
+    """Attend from queries to pixels with every expert; `keys` carry the position, `values` not.
+
+    `literal` forces a form; None takes the cheaper one.
+    """
+    if literal is None:
+        literal = literal_is_cheaper(queries.shape[1], experts.dim, experts.experts, experts.heads)
     bias = None
     if allowed is not None:
         bias = torch.where(open_blocked_rows(allowed), 0.0, MASKED_SCORE).to(queries.dtype)
@@ -134,9 +139,14 @@ def write_pixels(
     valid: Bool[Tensor, "requests queries"],
     gate: Float[Tensor, "requests experts positions"],
     *,
-    literal: bool,
+    literal: bool | None = None,
 ) -> Pixels:
-    """Attend from pixels (with position) to queries; the gated sum over experts."""
+    """Attend from pixels (with position) to queries; the gated sum over experts.
+
+    `literal` forces a form; None takes the cheaper one.
+    """
+    if literal is None:
+        literal = literal_is_cheaper(keys.shape[1], experts.dim, experts.experts, experts.heads)
     bias = torch.where(valid, 0.0, MASKED_SCORE).to(pixels.dtype)
     k = experts.project(keys, 1)
     v = experts.project(values, 2)

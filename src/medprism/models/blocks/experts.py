@@ -14,7 +14,6 @@ from medprism.models.blocks.attention import (
     AttentionExperts,
     Pixels,
     Queries,
-    literal_is_cheaper,
     read_pixels,
     write_pixels,
 )
@@ -40,8 +39,6 @@ class PixelReader(nn.Module):
     ) -> Queries:
         """Return the updated queries; `literal` forces a form, None chooses by arithmetic."""
         bank = self.experts
-        if literal is None:
-            literal = literal_is_cheaper(queries.shape[1], bank.dim, bank.experts, bank.heads)
         outputs = read_pixels(
             bank,
             queries + query_position,
@@ -79,8 +76,6 @@ class PixelWriter(nn.Module):
     ) -> Pixels:
         """Return the updated pixels."""
         bank = self.experts
-        if literal is None:
-            literal = literal_is_cheaper(queries.shape[1], bank.dim, bank.experts, bank.heads)
         if self.gate is None:
             gate = torch.ones_like(pixels[:, :1])
         else:

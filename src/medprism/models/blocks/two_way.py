@@ -18,7 +18,6 @@ from medprism.models.blocks.attention import (
     AttentionExperts,
     Pixels,
     Queries,
-    literal_is_cheaper,
     read_pixels,
     write_pixels,
 )
@@ -57,11 +56,9 @@ class ReadGrid(nn.Module):
         literal: bool | None = None,
     ) -> Queries:
         """Return tokens + what they read; `literal` forces a form, None chooses by arithmetic."""
-        bank = self.attention
-        if literal is None:
-            literal = literal_is_cheaper(tokens.shape[1], bank.dim, 1, bank.heads)
         keys = grid if place is None else grid + place
-        read = read_pixels(bank, self.norm(tokens), keys, grid, allowed, literal=literal)
+        normed = self.norm(tokens)
+        read = read_pixels(self.attention, normed, keys, grid, allowed, literal=literal)
         return tokens + read[:, 0]
 
 
@@ -84,8 +81,6 @@ class WriteGrid(nn.Module):
     ) -> Pixels:
         """Return grid + what the positions read; `asking` is the normalised grid with its place."""
         bank = self.attention
-        if literal is None:
-            literal = literal_is_cheaper(tokens.shape[1], bank.dim, 1, bank.heads)
         normed = self.norm(tokens)
         # Where no token is valid, nothing is written.
         gate = valid.any(1)[:, None, None].to(grid.dtype).expand(-1, 1, grid.shape[2])
