@@ -59,6 +59,19 @@ def choose_diet(
             f"the store {store.path} has no training set"
             + (f" with licence {', '.join(licences)}; it has {', '.join(kinds)}" if kinds else "")
         )
+    concepts, partial = table_of(infos, start)
+    return Diet(store.only({info.name for info in infos}), infos, concepts, partial)
+
+
+def table_of(
+    infos: Sequence[DatasetInfo], start: ConceptTable | None = None
+) -> tuple[ConceptTable, Mapping[str, LabelIds]]:
+    """Return the class table that training sets make, and the labels that are not exhaustive.
+
+    >>> info = DatasetInfo("mine", "mine", "train", None, {1: "polyp", 2: "my structure"})
+    >>> table_of([info])[0].names
+    ('polyp', 'my structure')
+    """
     names = {info.name for info in infos}
     table = _Growing(start)
     partial: dict[str, LabelIds] = {}
@@ -71,7 +84,7 @@ def choose_diet(
                 partial[canonical] = rest
     for concept in _own_concepts(infos):
         table.add(concept.name, concept.synonyms, concept.label_ids)
-    return Diet(store.only(names), infos, table.finish(), partial)
+    return table.finish(), partial
 
 
 def _own_concepts(infos: Sequence[DatasetInfo]) -> Iterator[Concept]:

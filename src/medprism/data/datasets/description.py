@@ -32,7 +32,7 @@ class Description(BaseModel):
 
     slug: Slug | None = None
     name: str | None = None
-    role: Literal["train", "external", "unseen"] = "train"
+    role: Literal["train", "external", "unseen", "samples"] = "train"
     modality: str | None = None
     classes: dict[LabelId, str] = {}
     patients: dict[str, str | None] = {}
