@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from medprism.apps.cli import annotate, data, evaluate, finetune, models, predict, train
+from medprism.apps.cli import annotate, data, doctor, evaluate, finetune, models, predict, train
 from medprism.apps.cli.failure import report
 
 _log = logging.getLogger("medprism")
@@ -32,6 +32,7 @@ app.command(name="finetune")(finetune.finetune)
 app.command(name="evaluate")(evaluate.evaluate)
 app.add_typer(data.app, name="data")
 app.command(name="models")(models.models)
+app.command(name="doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> bool:

@@ -1,0 +1,1 @@
+"""`medprism doctor`: does this installation work, and if not, what mends it."""
