@@ -49,12 +49,15 @@ class SamePadConv(nn.Conv2d):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         """Return ceil(size / stride) positions."""
         kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1 and kernel % 2:
+            return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+        if kernel < stride:
+            return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
         pads = []
         for size in (x.shape[-1], x.shape[-2]):
-            total = max(kernel - stride if size % stride == 0 else kernel - size % stride, 0)
+            # No branch on the size, so that an exported graph serves odd and even ones.
+            total = kernel - stride + (-size) % stride
             pads += [total // 2, total - total // 2]
-        if pads[0] == pads[1] == pads[2] == pads[3]:
-            return F.conv2d(x, self.weight, self.bias, stride, pads[0], 1, self.groups)
         return F.conv2d(F.pad(x, pads), self.weight, self.bias, stride, 0, 1, self.groups)
 
 

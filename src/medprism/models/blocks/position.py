@@ -65,7 +65,9 @@ def fourier_points(
 
     Pixel centres lie at integers; the canvas spans -1..1 before the random projection.
     """
-    size = torch.tensor([height, width], device=position.device, dtype=position.dtype)
-    centred = 2 * (position + 0.5) / size - 1
+    # One axis at a time: sizes put into a tensor would be constants in an exported graph.
+    row = 2 * (position[..., 0] + 0.5) / height - 1
+    col = 2 * (position[..., 1] + 0.5) / width - 1
+    centred = torch.stack([row, col], dim=-1)
     angle = 2 * math.pi * centred @ frequencies.to(position.dtype)
     return torch.cat([angle.sin(), angle.cos()], dim=-1)

@@ -16,6 +16,8 @@ from medprism.models.segmenter import Clicks, ReferenceFeatures
 
 Tokens = Float[Tensor, "requests queries dim"]
 EMPTY_WEIGHT = 1e-4
+# Scales at which references are pooled, coarse first.
+SUMMARY_STRIDES = (16, 8, 4)
 FOURIER_SEED = 20260101
 
 
@@ -77,12 +79,11 @@ class ReferenceSummary(nn.Module):
     ) -> tuple[Float[Tensor, "pairs scales queries dim"], Float[Tensor, "pairs scales queries"]]:
         """Return numerator and denominator for each scale, in the order of `maps`."""
         sums, totals = [], []
-        for features, linear, value, weight in zip(
-            maps, self.inputs, self.values, self.weights, strict=True
+        for stride, features, linear, value, weight in zip(
+            SUMMARY_STRIDES, maps, self.inputs, self.values, self.weights, strict=True
         ):
             tokens = linear(rearrange(features, "n c h w -> n (h w) c"))
-            size = (features.shape[-2], features.shape[-1])
-            coverage = F.adaptive_avg_pool2d(mask[:, None], size)
+            coverage = F.avg_pool2d(mask[:, None], stride)
             inside = rearrange(coverage, "n 1 h w -> n (h w) 1").expand(-1, -1, self.queries // 2)
             soft = torch.cat([inside, 1 - inside], dim=-1)
             share = weight(tokens).sigmoid() * soft
