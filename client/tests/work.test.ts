@@ -4,6 +4,11 @@ import { waitSeconds } from "../src/model/backoff";
 import { leastCertain } from "../src/model/confidence";
 import { Line } from "../src/model/line";
 import { drawnWith, extend, finish, type Gesture, type PromptTool } from "../src/model/tools";
+import type { Label } from "../src/server/shapes";
+import { Store } from "../src/store";
+import type { Desk } from "../src/work/desk";
+import { LabellingWork } from "../src/work/labelling";
+import type { PromptingWork } from "../src/work/prompting";
 
 const TARGET = { label: "liver", slice: 4, radius: 3, image: { width: 124, height: 88 } };
 
@@ -126,4 +131,64 @@ test("the least certain slice is one that was not looked at, while there are suc
 
 test("the wait for a lost server grows to ten seconds", () => {
   assert.deepEqual([0, 1, 2, 3, 4, 30].map(waitSeconds), [1, 2, 4, 8, 10, 10]);
+});
+
+/** A person at a server that knows hepar as liver and takes its time for each name. */
+function labelling(seconds: Readonly<Record<string, number>>, order: string[]) {
+  const labels: Label[] = [];
+  const store = new Store();
+  const routes = {
+    makeLabel: async (typed: string) => {
+      await later(null, seconds[typed] ?? 1);
+      if (typed === "") throw new Error("a label needs a name");
+      const name = typed === "hepar" ? "liver" : typed;
+      const made = { name, is_class: name === "liver" } as Label;
+      labels.push(made);
+      return made;
+    },
+    labels: () => Promise.resolve([...labels]),
+    references: () => Promise.resolve([]),
+  };
+  const desk = { routes, store, session: {}, say: () => undefined } as unknown as Desk;
+  const prompting = {
+    predictClass: (name: string) => Promise.resolve(void order.push(`class ${name}`)),
+  } as unknown as PromptingWork;
+  return { store, work: new LabellingWork(desk, prompting) };
+}
+
+test("what is drawn while a label is added is for it, and comes after its class", async () => {
+  const order: string[] = [];
+  const { store, work } = labelling({}, order);
+  const made = work.make("hepar");
+  assert.notEqual(work.naming, null);
+  void work.naming?.then((name) => order.push(`click ${name}`));
+  await made;
+  assert.deepEqual(order, ["class liver", "click liver"]);
+  assert.equal(store.state.active, "liver");
+  assert.equal(work.naming, null);
+});
+
+test("a label that is refused leaves what was drawn without one", async () => {
+  const { work } = labelling({}, []);
+  const made = work.make("");
+  const { naming } = work;
+  await assert.rejects(made, /needs a name/);
+  assert.equal(await naming, null);
+  assert.equal(work.naming, null);
+});
+
+test("the label that was named or chosen last is the current one", async () => {
+  const { store, work } = labelling({ slow: 12, quick: 1 }, []);
+  const drawn: (string | null | undefined)[] = [];
+  const slow = work.make("slow");
+  const first = work.naming?.then((name) => drawn.push(name));
+  const quick = work.make("quick");
+  const second = work.naming?.then((name) => drawn.push(name));
+  await Promise.all([slow, quick, first, second]);
+  assert.deepEqual(drawn, ["slow", "quick"]);
+  assert.equal(store.state.active, "quick");
+  const late = work.make("late");
+  await work.choose("slow");
+  await late;
+  assert.equal(store.state.active, "slow");
 });

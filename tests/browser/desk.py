@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 Pixel: TypeAlias = tuple[int, int]
 
+# Seconds until the page must show what was asked for, on a machine that is busy otherwise.
+PATIENCE: Final = 20.0
 # Where the canvas shows a pixel of the image when it is fitted, in CSS pixels of the canvas.
 _POINT = """([height, width, row, col]) => {
   const box = document.getElementById("canvas").getBoundingClientRect();
@@ -17,6 +21,11 @@ _POINT = """([height, width, row, col]) => {
     x: (box.width - width * scale) / 2 + (col + 0.5) * scale,
     y: (box.height - height * scale) / 2 + (row + 0.5) * scale,
   };
+}"""
+_HAS_PICTURE = """() => {
+  const base = document.querySelector("canvas.layer");
+  const { width, height } = base;
+  return base.getContext("2d").getImageData(width / 2, height / 2, 1, 1).data[3] > 0;
 }"""
 _COLOUR = """({x, y}) => {
   const base = document.querySelector("canvas.layer");
@@ -43,6 +52,8 @@ class Desk:
         """Wait until the shown image can be worked on and nothing is on its way."""
         self.page.locator("#canvas-area[data-state=ready]").wait_for()
         self.settled()
+        # The session may be there before the pixels are.
+        self.until(lambda: bool(self.page.evaluate(_HAS_PICTURE)), "the image")
 
     def settled(self) -> None:
         """Wait until no answer is awaited, and for two frames more."""
@@ -106,6 +117,21 @@ class Desk:
         """Return whether no mask covers a pixel: the phantoms have no colour."""
         red, green, blue = self.colour(at)
         return red == green == blue
+
+    def until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Wait until the page shows something: answers and pictures come when they come."""
+        ends = time.monotonic() + PATIENCE
+        while not is_so():
+            assert time.monotonic() < ends, f"the page does not show {what}"
+            self.page.wait_for_timeout(20)
+
+    def covered(self, *places: Pixel) -> None:
+        """Wait until masks cover pixels."""
+        self.until(lambda: not any(map(self.is_grey, places)), f"masks at {places}")
+
+    def bare(self, *places: Pixel) -> None:
+        """Wait until no mask covers pixels."""
+        self.until(lambda: all(map(self.is_grey, places)), f"no mask at {places}")
 
     def note(self, text: str) -> None:
         """Wait for a message."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.browser.desk import Desk
 from tests.inference.phantom import SHAPE
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -30,6 +30,10 @@ def _reddest(colour: tuple[int, ...]) -> int:
     return max(range(3), key=lambda part: colour[part])
 
 
+def _sees(desk: Desk, expected: str) -> None:
+    desk.until(lambda: desk.drawn == expected, "the former picture")
+
+
 def _is_yellow(colour: tuple[int, ...]) -> bool:
     red, green, blue = colour
     return min(red, green) > 2 * blue
@@ -41,27 +45,28 @@ def test_labels_have_colours_locks_visibility_and_opacity(desk: Desk) -> None:
     desk.click(LIVER)
     desk.label("two")
     desk.click(KIDNEY)
+    desk.covered(LIVER, KIDNEY)
     both = desk.colour(LIVER), desk.colour(KIDNEY)
     assert both[0] != both[1]
-    assert not desk.is_grey(LIVER) and not desk.is_grey(KIDNEY)
 
     page.get_by_label("Colour of two").fill("#0000ff")
-    desk.settled()
-    page.wait_for_timeout(200)
-    assert _reddest(desk.colour(KIDNEY)) == 2
+    desk.until(lambda: _reddest(desk.colour(KIDNEY)) == 2, "the second label in blue")
 
     page.get_by_role("button", name="Hide one").click()
     desk.settled()
-    assert desk.is_grey(LIVER) and not desk.is_grey(KIDNEY)
+    desk.bare(LIVER)
+    desk.covered(KIDNEY)
     page.get_by_role("button", name="Show one").click()
     desk.key("v")
-    assert desk.is_grey(LIVER) and desk.is_grey(KIDNEY)
+    desk.bare(LIVER, KIDNEY)
     desk.key("v")
-    assert (desk.colour(LIVER), desk.is_grey(KIDNEY)) == (both[0], False)
+    desk.covered(LIVER, KIDNEY)
+    assert desk.colour(LIVER) == both[0]
 
     page.get_by_role("slider", name="Opacity").fill("0")
     desk.settled()
-    assert desk.is_grey(KIDNEY) and not desk.is_grey(LIVER)
+    desk.bare(KIDNEY)
+    desk.covered(LIVER)
 
     # A locked label takes no prompt, and the others stay out of it.
     page.evaluate("document.activeElement.blur()")
@@ -76,28 +81,59 @@ def test_labels_have_colours_locks_visibility_and_opacity(desk: Desk) -> None:
     desk.settled()
     page.get_by_role("slider", name="Opacity").fill("1")
     desk.settled()
-    assert desk.is_grey(LIVER)
+    desk.bare(LIVER)
+
+
+@pytest.mark.parametrize("former", [None, "one"])
+def test_a_click_while_a_label_is_added_waits_for_it(desk: Desk, former: str | None) -> None:
+    page = desk.page
+    if former is not None:
+        desk.label(former)
+    held: list[Route] = []
+    asked: list[Any] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.on("request", lambda one: "/prompts" in one.url and asked.append(one.post_data_json))
+    page.route("**/api/labels", hold)
+    page.get_by_role("combobox", name="Add a label").fill("two")
+    page.get_by_role("option", name="two").first.click()
+    desk.until(lambda: bool(held), "the request for a label")
+    page.locator("#canvas").click(position=desk.point(KIDNEY))
+    desk.settled()
+    assert asked == []
+    with page.expect_response("**/prompts"):
+        held[0].continue_()
+    assert [one["label"] for one in asked] == ["two"]
+    desk.covered(KIDNEY)
+    desk.bare(LIVER)
+    assert page.get_by_text("Name the structure first").count() == 0
 
 
 def test_box_and_lasso_ask_and_the_other_button_takes_away(desk: Desk) -> None:
     desk.label("spot")
     desk.click(LIVER)
-    assert not desk.is_grey(LIVER)
+    desk.covered(LIVER)
     desk.click(LIVER, button="right")
-    assert desk.is_grey(LIVER)
+    desk.bare(LIVER)
     desk.key("r", "**/reset")
     nothing = desk.drawn
     desk.key("b")
     desk.drag((20, 10), (100, 110))
+    desk.until(lambda: desk.drawn != nothing, "what the box found")
     boxed = desk.drawn
-    assert boxed != nothing and desk.is_grey(KIDNEY)
+    desk.bare(KIDNEY)
     desk.key("l")
     desk.drag((110, 126), (110, 170), (154, 170), (154, 126))
-    assert desk.drawn not in (nothing, boxed)
+    desk.until(lambda: desk.drawn not in (nothing, boxed), "what the lasso found")
     desk.key("t")
     desk.key("p")
     desk.click(KIDNEY)
-    assert desk.is_grey(KIDNEY)
+    desk.bare(KIDNEY)
     desk.page.get_by_role("button", name="Takes away from the mask").wait_for()
 
 
@@ -111,11 +147,11 @@ def test_undo_and_redo_have_no_limit_and_go_back_to_nothing(desk: Desk) -> None:
     assert len(set(states)) == 13
     for expected in reversed(states[:-1]):
         desk.key("Control+z", "**/undo")
-        assert desk.drawn == expected
+        _sees(desk, expected)
     assert desk.page.get_by_role("button", name="Undo").is_disabled()
     for expected in states[1:]:
         desk.key("Control+Shift+Z", "**/redo")
-        assert desk.drawn == expected
+        _sees(desk, expected)
 
 
 def test_an_expert_sees_the_probability_and_where_references_disagree(
@@ -129,11 +165,11 @@ def test_an_expert_sees_the_probability_and_where_references_disagree(
     mask = desk.drawn
     desk.key("x")
     page.get_by_role("radio", name="Probability", checked=True).wait_for()
-    page.wait_for_timeout(300)
     # Certain is yellow, what is not there is dark.
-    assert _is_yellow(desk.colour(LIVER)) and not _is_yellow(desk.colour(NOTHING))
+    desk.until(lambda: _is_yellow(desk.colour(LIVER)), "the probability")
+    assert not _is_yellow(desk.colour(NOTHING))
     desk.key("x")
-    assert desk.drawn == mask
+    _sees(desk, mask)
 
     desk.key("Control+Enter", "**/next")
     page.locator(".caption-name").filter(has_text="picture-1.png").wait_for()
@@ -145,9 +181,7 @@ def test_an_expert_sees_the_probability_and_where_references_disagree(
     without = desk.drawn
     with page.expect_response("**/disagreement.png*"):
         disagreement.click()
-    page.wait_for_timeout(200)
-    desk.settled()
-    assert desk.drawn != without
+    desk.until(lambda: desk.drawn != without, "where the references disagree")
 
 
 def test_references_are_shown_left_out_and_scored(desk: Desk, server: Server) -> None:

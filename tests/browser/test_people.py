@@ -50,7 +50,7 @@ def test_two_people_on_one_image_get_a_clear_answer(browse: Browse, server: Serv
     _try_to_open(grace, "picture-0.png")
     told.get_by_role("button", name="Take over").click()
     grace.ready()
-    assert not grace.is_grey(LIVER)
+    grace.covered(LIVER)
     grace.key("a", "**/accept")
     grace.note("Accepted and saved")
 
@@ -59,7 +59,7 @@ def test_two_people_on_one_image_get_a_clear_answer(browse: Browse, server: Serv
     told = ada.page.get_by_role("alertdialog", name="Image in use")
     told.wait_for()
     assert told.get_by_role("heading").text_content() == "Grace Höpper works on this image"
-    assert ada.is_grey(KIDNEY)
+    ada.bare(KIDNEY)
     accepted = [one for one in server.accepted() if one["is_current"]]
     assert [(one["name"], one["author"]) for one in accepted] == [("spot", "Grace Höpper")]
 
@@ -74,7 +74,7 @@ def test_one_person_in_two_windows_goes_on_in_the_second(browse: Browse) -> None
     assert "open elsewhere" in (told.get_by_role("heading").text_content() or "")
     told.get_by_role("button", name="Continue here").click()
     second.ready()
-    assert not second.is_grey(LIVER)
+    second.covered(LIVER)
 
 
 def test_everybody_sees_what_the_others_have_done(browse: Browse) -> None:
@@ -93,4 +93,4 @@ def test_everybody_sees_what_the_others_have_done(browse: Browse) -> None:
     grace.settled()
     # Ada's mask is a reference for Grace.
     shifted = (LIVER[0], LIVER[1] + 4 * ENLARGED)
-    assert not grace.is_grey(shifted)
+    grace.covered(shifted)

@@ -80,8 +80,11 @@ def begun(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _check(folder: Path, acknowledged: int) -> int:
-    """Refuse anything lost or half made; return the number of the mask that is there."""
+def _check(folder: Path, acknowledged: int, *, newest_only: bool = False) -> int:
+    """Refuse anything lost or half made; return the number of the mask that is there.
+
+    `newest_only` compares the pixels of the last acceptances alone: their number grows.
+    """
     project = Project(folder)
     like = Image.from_array(np.zeros(SHAPE, np.uint8))
     planes, found = as_labels(project.masks, 1, like)
@@ -96,10 +99,11 @@ def _check(folder: Path, acknowledged: int) -> int:
         assert [one.acceptance for one in project.examples.find()] == [
             found[one].id for one in LABELS
         ]
-    for one in project.masks.of(1, with_former=True):
+    former = sorted(project.masks.of(1, with_former=True), key=lambda one: one.id)
+    for one in former[-3 * len(LABELS) :] if newest_only else former:
         expected = mask_of(int(one.author.split()[1]), one.name)
         assert np.array_equal(project.masks.read(one, like), expected)
-    known = {one.file for one in project.masks.of(1, with_former=True)}
+    known = {one.file for one in former}
     assert {path.name for path in (project.home / "masks").iterdir()} == known
     project.close()
     return present
@@ -123,7 +127,10 @@ def _kill_again_and_again(writers: Writers, folder: Path, times: int) -> None:
     present = -1
     for number in range(times):
         accepted = writers.run(folder, present + 1, kill_after=number)
-        present = _check(folder, accepted[-1] if accepted else present)
+        # Now and then, and at the end, nothing that was ever accepted is left out.
+        is_partial = (number + 1) % KILLS != 0
+        acknowledged = accepted[-1] if accepted else present
+        present = _check(folder, acknowledged, newest_only=is_partial)
     assert present >= times - 1
 
 
@@ -132,5 +139,6 @@ def test_killed_at_any_moment(writers: Writers, begun: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_killed_at_any_moment_many_times(writers: Writers, begun: Path) -> None:
     _kill_again_and_again(writers, begun, SOAKED)

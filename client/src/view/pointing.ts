@@ -1,7 +1,7 @@
 /** Mouse, pen, fingers and arrow keys on the image. */
 
 import { dragSpan } from "../model/intensity";
-import { drawnWith, extend, finish, isPromptTool, type Tool } from "../model/tools";
+import { drawnWith, extend, finish, type Gesture, isPromptTool, type Tool } from "../model/tools";
 import {
   nearestPixel,
   pan,
@@ -114,14 +114,23 @@ export class Pointing {
   }
 
   private end(): void {
-    const { desk } = this.bench;
-    const { gesture, image } = this.surface;
+    const { gesture } = this.surface;
     this.cancel();
-    const { active, radius } = desk.state;
+    if (gesture !== null) this.bench.do(() => this.give(gesture));
+  }
+
+  /** Send what was drawn; it waits for the label that is being added, if one is. */
+  private async give(gesture: Gesture): Promise<void> {
+    const { desk, labelling, prompting } = this.bench;
     const { opened } = desk;
-    if (gesture === null || image === null || active === null || opened === null) return;
-    const prompt = finish(gesture, { label: active, slice: opened.slice, radius, image });
-    if (prompt !== null) this.bench.do(() => this.bench.prompting.give(prompt));
+    const { image } = this.surface;
+    const { active, radius } = desk.state;
+    if (image === null || opened === null) return;
+    const { naming } = labelling;
+    const label = naming === null ? active : await naming;
+    if (label === null || desk.opened?.image.id !== image.id) return;
+    const prompt = finish(gesture, { label, slice: opened.slice, radius, image });
+    if (prompt !== null) await prompting.give(prompt);
   }
 
   private cancel(): void {
@@ -132,13 +141,18 @@ export class Pointing {
 
   /** A gesture needs a label, the right to change the image, and (a click) a pixel under it. */
   private mayDraw(place: Place): boolean {
-    const { desk } = this.bench;
+    const { desk, labelling } = this.bench;
     const { active, tool } = desk.state;
     const { image } = this.surface;
     if (image === null || desk.opened?.occupied !== null) return false;
     // Another image is on its way: this one is no longer ours.
-    if (desk.state.opening !== null) return false;
+    if (desk.state.opening !== null) {
+      const name = desk.state.opening.name || "Another image";
+      desk.note("info", `${name} is being opened: click when it is shown.`);
+      return false;
+    }
     if (tool === "point" && pixelAt(place, image) === null) return false;
+    if (labelling.naming !== null) return true;
     if (active === null) {
       desk.note("info", "Name the structure first: type it under Labels.");
       // The press itself moves the focus to the image, after this.

@@ -15,18 +15,47 @@ export class LabellingWork {
     this.desk.store.dispatch({ type: "labels", labels });
   }
 
-  /** Make a label and choose it; the name of a class gives the class. */
+  /** The name of the label that is being added, null where that failed; null while none is. */
+  naming: Promise<string | null> | null = null;
+
+  /**
+   * Make a label and choose it; the name of a class gives the class.
+   *
+   * What is drawn meanwhile is for this label: it waits for `naming`, and comes after the class.
+   */
   async make(name: string): Promise<void> {
-    const label = await this.desk.routes.makeLabel(name);
-    await this.refresh();
-    await this.choose(label.name);
+    const adding = (this.naming ?? Promise.resolve(null)).then(() => this.add(name));
+    const naming = adding.then(
+      (label) => label.name,
+      () => null,
+    );
+    this.naming = naming;
+    let label: Label;
+    try {
+      label = await adding;
+      if (this.naming === naming) this.desk.store.set({ active: label.name });
+    } finally {
+      if (this.naming === naming) this.naming = null;
+    }
     this.desk.say(`${label.name} added and chosen`);
-    if (label.is_class && this.desk.session !== null) await this.prompting.predictClass(label.name);
+    const isAsked = label.is_class && this.desk.session !== null;
+    await Promise.all([
+      isAsked ? this.prompting.predictClass(label.name) : null,
+      this.fetchReferences(label.name),
+    ]);
   }
 
   async choose(name: string): Promise<void> {
+    // Whoever chooses another label does not want the one that is on its way.
+    this.naming = null;
     this.desk.store.set({ active: name });
     await this.fetchReferences(name);
+  }
+
+  private async add(name: string): Promise<Label> {
+    const label = await this.desk.routes.makeLabel(name);
+    await this.refresh();
+    return label;
   }
 
   async rename(label: Label, name: string): Promise<void> {

@@ -95,6 +95,34 @@ def test_what_ran_when_the_server_ended_is_taken_up_again(project: Project) -> N
     second.shut_down()
 
 
+def test_a_job_cancelled_while_it_begins_does_not_run_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(project)
+    runner = _runner(project, steps)
+    look, cancels = project.jobs.get, threading.Event()
+
+    def look_slowly(number: int) -> JobRecord:
+        """Let somebody cancel right after the lane has seen that the job waits."""
+        found = look(number)
+        if threading.current_thread().name.startswith("job") and not cancels.is_set():
+            canceller.start()
+            cancels.set()
+            canceller.join(0.2)
+        return found
+
+    monkeypatch.setattr(project.jobs, "get", look_slowly)
+    canceller = threading.Thread(target=lambda: runner.cancel(job))
+    job = project.jobs.add("steps", {}, "Ada").id
+    runner.take_up()
+    assert cancels.wait(5)
+    canceller.join(5)
+    steps.go.set()
+    assert _wait(runner, job, "cancelled", "done").state == "cancelled"
+    runner.shut_down()
+    assert "2" not in steps.done
+
+
 def test_a_job_that_waits_is_cancelled_at_once(project: Project) -> None:
     steps = Steps(project)
     runner = _runner(project, steps)

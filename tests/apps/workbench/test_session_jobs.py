@@ -100,6 +100,22 @@ def test_a_job_is_cancelled_and_nothing_is_changed(slow: Live, patient: PatientS
     assert [one["name"] for one in desk.get(session)["labels"]] == ["liver"]
 
 
+def test_a_job_cancelled_in_its_only_step_changes_nothing(
+    slow: Live, patient: PatientSegmenter
+) -> None:
+    desk = Desk(slow.client)
+    session = desk.open(VOLUME)
+    patient.hold()
+    # At this size the model takes all slices in one go.
+    job = desk.post(f"{session}/predict/job", {"classes": ["liver"]}, 201)
+    assert patient.is_waiting.wait(10)
+    assert desk.post(f"/api/jobs/{job['id']}/cancel")["state"] == "running"
+    patient.go_on()
+    assert desk.finish(job["id"])["state"] == "cancelled"
+    state = desk.get(session)
+    assert (state["labels"], state["can_undo"]) == ([], False)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"classes": ["spleem"]}, {"labels": ["never seen"]}, {}, {"classes": [""]}]
 )

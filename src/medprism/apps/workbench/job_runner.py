@@ -131,7 +131,7 @@ class JobRunner:
         lane.submit(self._run, job.id)
 
     def _run(self, number: int) -> None:
-        # Under the lock: a job that is cancelled at this moment must either not begin or be stopped.
+        # Under the lock: a job cancelled at this moment must either not begin or be stopped.
         with self._lock:
             job = self._jobs.get(number)
             if job.is_ended or self._stopping.is_set():
