@@ -8,7 +8,7 @@ import pytest
 
 from medprism.engines import inventory
 from medprism.engines.inventory import count_parameters, describe_presets
-from medprism.models.catalog import IRIS_PRESETS, PRESETS
+from medprism.models.catalog import IRIS_PRESETS, PRESETS, TPSEG_PRESETS
 from medprism.models.checkpoint import save_checkpoint
 from medprism.models.kprism.config import kprism_nano
 from medprism.models.kprism.model import KPrism
@@ -29,6 +29,14 @@ def test_iris_is_described_by_module_with_its_axes() -> None:
     assert abs(base.total - 69.4e6) < 0.1e6
 
 
+def test_tpseg_is_described_with_the_eight_tasks_of_its_paper() -> None:
+    reports = {report.name: report for report in describe_presets()}
+    base = reports["tpseg-base"]
+    assert (base.spatial_dims, base.long_side, base.classes, base.per_expert) == (2, 512, 8, 0)
+    assert list(base.parameters)[:3] == ["trunk", "adapters", "reductions"]
+    assert round(base.parameters["trunk"] / 1e6, 1) == 212.1
+
+
 def test_counts_by_module_are_those_of_a_real_model() -> None:
     model = KPrism(kprism_nano(7))
     counts = count_parameters(kprism_nano(7))
@@ -46,7 +54,7 @@ def test_shipped_weights_are_described_with_their_sets(
         tmp_path / "kprism-nano.safetensors", info, KPrism(kprism_nano(len(CONCEPTS))).state_dict()
     )
     reports = {report.name: report for report in describe_presets()}
-    assert list(reports) == [*PRESETS, *IRIS_PRESETS]
+    assert list(reports) == [*PRESETS, *IRIS_PRESETS, *TPSEG_PRESETS]
     nano = reports["kprism-nano"]
     assert nano.weights is not None
     assert nano.classes == len(CONCEPTS)

@@ -10,15 +10,19 @@ import torch
 from torch import nn
 
 from medprism.engines.loading import shipped_path
-from medprism.models.catalog import IRIS_PRESETS, PRESETS, Config, Preset
+from medprism.models.catalog import IRIS_PRESETS, PRESETS, TPSEG_PRESETS, Config, Preset
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.model import Iris
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
+from medprism.models.tpseg.config import TPSegConfig
+from medprism.models.tpseg.model import TPSeg
 
 # The number of classes of the paper's model [KPrism, 4.1], for presets without weights.
 PAPER_CLASSES: Final = 33
+# The number of tasks of TP-Seg's paper, which has parameters of its own for each.
+PAPER_TASKS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,15 @@ def describe_presets() -> tuple[PresetReport, ...]:
     return (
         *(_describe(name, preset) for name, preset in PRESETS.items()),
         *(_describe(name, preset) for name, preset in IRIS_PRESETS.items()),
+        *(_describe(name, preset) for name, preset in TPSEG_PRESETS.items()),
     )
 
 
 def _describe(name: str, preset: Preset[Config]) -> PresetReport:
     path = shipped_path(name)
     checkpoint = load_checkpoint(path) if path.is_file() else None
-    classes = PAPER_CLASSES if checkpoint is None else len(checkpoint.info.concepts)
+    usual = PAPER_TASKS if preset.architecture == "tpseg" else PAPER_CLASSES
+    classes = usual if checkpoint is None else len(checkpoint.info.concepts)
     config = preset.config(classes)
     parameters = count_parameters(config)
     total = sum(parameters.values())
@@ -87,7 +93,7 @@ def _describe(name: str, preset: Preset[Config]) -> PresetReport:
         classes=classes,
         parameters=parameters,
         total=total,
-        per_expert=0 if isinstance(config, IrisConfig) else _per_expert(config),
+        per_expert=_per_expert(config) if isinstance(config, KPrismConfig) else 0,
         weights=None if checkpoint is None else _weights(path.stat().st_size, checkpoint),
     )
 
@@ -104,7 +110,7 @@ def _per_expert(config: KPrismConfig) -> int:
     return sum(count_parameters(wider).values()) - sum(count_parameters(config).values())
 
 
-def count_parameters(config: KPrismConfig | IrisConfig) -> dict[str, int]:
+def count_parameters(config: KPrismConfig | IrisConfig | TPSegConfig) -> dict[str, int]:
     """Return the number of parameters of each module of a model, by name.
 
     >>> from medprism.models.kprism.config import kprism_base
@@ -112,10 +118,16 @@ def count_parameters(config: KPrismConfig | IrisConfig) -> dict[str, int]:
     40460953
     """
     with torch.device("meta"):
-        model = Iris(config) if isinstance(config, IrisConfig) else KPrism(config)
+        model = _model_of(config)
     counts = {name: _count(part) for name, part in model.named_children()}
     own = _count(model) - sum(counts.values())
     return {**counts, "own": own} if own else counts
+
+
+def _model_of(config: KPrismConfig | IrisConfig | TPSegConfig) -> nn.Module:
+    if isinstance(config, IrisConfig):
+        return Iris(config)
+    return TPSeg(config) if isinstance(config, TPSegConfig) else KPrism(config)
 
 
 def _count(part: nn.Module) -> int:

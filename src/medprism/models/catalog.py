@@ -27,8 +27,11 @@ from medprism.models.kprism.config import (
     kprism_nano,
 )
 from medprism.models.kprism.model import KPrism
+from medprism.models.segmenter import Segmenter
+from medprism.models.tpseg.config import TPSegConfig, tpseg_base, tpseg_compact, tpseg_nano
+from medprism.models.tpseg.model import TPSeg
 
-Config = TypeVar("Config", KPrismConfig, IrisConfig)
+Config = TypeVar("Config", KPrismConfig, IrisConfig, TPSegConfig)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,24 @@ IRIS_PRESETS: Final[dict[str, Preset[IrisConfig]]] = {
     "iris-nano": Preset("iris", iris_nano, 32, "tests"),
 }
 
+# A task is a class of the class table; a session asks for it by name.
+TPSEG_PRESETS: Final[dict[str, Preset[TPSegConfig]]] = {
+    "tpseg-base": Preset("tpseg", tpseg_base, 512, "the paper's size, for a GPU"),
+    "tpseg-compact": Preset("tpseg", tpseg_compact, 256, "lesions on ordinary computers"),
+    "tpseg-nano": Preset("tpseg", tpseg_nano, 64, "tests"),
+}
+
+
+def build_segmenter(checkpoint: Checkpoint) -> Segmenter:
+    """Return what a session drives, of any architecture that fulfils `Segmenter`.
+
+    Raises:
+        CheckpointError: unknown architecture, unusable settings, or tensors that do not fit them.
+    """
+    if checkpoint.info.architecture == "tpseg":
+        return build_tpseg(checkpoint)
+    return build_from_checkpoint(checkpoint)
+
 
 def build_from_checkpoint(checkpoint: Checkpoint) -> KPrism:
     """Return the model of a checkpoint with its weights as float32, in evaluation mode.
@@ -92,7 +113,22 @@ def build_iris(checkpoint: Checkpoint) -> Iris:
     return _build(checkpoint, lambda payload: Iris(IrisConfig.from_json(dict(payload))))
 
 
-Model = TypeVar("Model", KPrism, Iris)
+def build_tpseg(checkpoint: Checkpoint) -> TPSeg:
+    """Return the TP-Seg of a checkpoint with its weights as float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: another architecture, unusable settings, or tensors that do not fit them.
+    """
+    info = checkpoint.info
+    if info.architecture != "tpseg":
+        raise CheckpointError(
+            f"checkpoint {info.name!r} is of architecture {info.architecture!r}, not 'tpseg'; give "
+            f"one of {', '.join(TPSEG_PRESETS)}"
+        )
+    return _build(checkpoint, lambda payload: TPSeg(TPSegConfig.from_json(dict(payload))))
+
+
+Model = TypeVar("Model", KPrism, Iris, TPSeg)
 
 
 def _build(checkpoint: Checkpoint, make: Callable[[Mapping[str, Any]], Model]) -> Model:

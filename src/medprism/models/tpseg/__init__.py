@@ -1,0 +1,1 @@
+"""tpseg: unified lesion segmentation by task adapters and task prototypes [TPSeg]."""
