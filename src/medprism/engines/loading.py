@@ -5,36 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from medprism.core.concepts import ConceptTable
 from medprism.core.errors import CheckpointError, ConfigError
-from medprism.engines.engine import REFERENCE_ENGINE, engine_named
 from medprism.engines.loaded import LoadedModel
-from medprism.engines.verdict import AUTO, Choice, choose_engine
 from medprism.models.catalog import PRESETS, TPSEG_PRESETS, build_segmenter
 from medprism.models.checkpoint import hash_tensors, load_checkpoint
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
-from medprism.models.segmenter import Segmenter
+
+# Engines a checkpoint can run on, best first: `auto` takes the first.
+ENGINES: Final = ("torch",)
 
 
-def load(name_or_path: str | Path, engine: str = AUTO, threads: int | None = None) -> LoadedModel:
+def load(name_or_path: str | Path, engine: str = "auto", threads: int | None = None) -> LoadedModel:
     """Load a shipped model by its preset name, or any checkpoint by its path.
 
-    `engine` is a name of `engines.engine.ENGINES`; "auto" takes the fastest that a check on this
-    machine has passed for these weights, and without a check the reference (`LoadedModel.engine`
-    and `engine_reason` say which and why). `threads` sets the number of CPU threads of the whole
-    process; None leaves it as it is.
+    `threads` sets the number of CPU threads of the whole process; None leaves it as it is.
 
     Raises:
         CheckpointError: no such model, or a file that is not a whole checkpoint.
-        ConfigError: unknown engine or one that cannot run here, or a thread count below 1.
+        ConfigError: unknown engine, or a thread count below 1.
     """
-    if engine != AUTO:
-        engine_named(engine)
+    chosen = ENGINES[0] if engine == "auto" else engine
+    if chosen not in ENGINES:
+        raise ConfigError(f"engine {engine!r} is unknown; use auto or {', '.join(ENGINES)}")
     if threads is not None:
         if threads < 1:
             raise ConfigError(f"threads must be at least 1, got {threads}")
@@ -46,16 +45,13 @@ def load(name_or_path: str | Path, engine: str = AUTO, threads: int | None = Non
             f"checkpoint {checkpoint.info.name!r} names no long side; it was not written by "
             "medprism"
         )
-    model = build_segmenter(checkpoint)
-    choice = _choose(engine, model, checkpoint.weights_hash)
     return LoadedModel(
         name=str(name_or_path),
-        segmenter=_start(choice.engine, model, checkpoint.weights_hash),
+        segmenter=build_segmenter(checkpoint),
         concepts=checkpoint.info.concepts,
         long_side=long_side,
         weights_hash=checkpoint.weights_hash,
-        engine=choice.engine,
-        engine_reason=choice.reason,
+        engine=chosen,
         threads=torch.get_num_threads(),
         card={
             **checkpoint.info.card,
@@ -63,24 +59,6 @@ def load(name_or_path: str | Path, engine: str = AUTO, threads: int | None = Non
             "metrics": dict(checkpoint.info.metrics),
         },
     )
-
-
-def _choose(engine: str, model: Segmenter, weights_hash: str) -> Choice:
-    if engine != AUTO:
-        return Choice(engine, "it was asked for")
-    if not isinstance(model, KPrism):
-        return Choice(REFERENCE_ENGINE, "only K-Prism runs on other engines")
-    return choose_engine(weights_hash, torch.get_num_threads())
-
-
-def _start(engine: str, model: Segmenter, weights_hash: str) -> Segmenter:
-    if isinstance(model, KPrism):
-        return engine_named(engine).make(model, weights_hash, torch.get_num_threads())
-    if engine != REFERENCE_ENGINE:
-        raise ConfigError(
-            f"engine {engine!r} runs K-Prism only; use auto or {REFERENCE_ENGINE} for this model"
-        )
-    return model
 
 
 def from_weights(
@@ -103,7 +81,7 @@ def from_weights(
         concepts=concepts,
         long_side=long_side,
         weights_hash=digest,
-        engine=REFERENCE_ENGINE,
+        engine=ENGINES[0],
         threads=torch.get_num_threads(),
         card={},
     )
