@@ -21,6 +21,7 @@ from medprism.inference.knowledge import Knowledge, ask, teach
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import LabelStatistics, collect_statistics
+from medprism.io.deidentify import Deidentifier
 from medprism.io.reader import read_image
 from medprism.io.writer import default_mask_suffix, format_named, suffix_of
 
@@ -86,10 +87,12 @@ def segment_folder(
     *,
     priority: tuple[str, ...] = (),
     format: str | None = None,
+    deidentify: Deidentifier | None = None,
 ) -> ArchiveReport:
     """Segment every image file directly inside a folder; masks are named after the images.
 
-    They have the format of their image, or `format`, a name of `io.writer.format_named`.
+    They have the format of their image, or `format`, a name of `io.writer.format_named`;
+    `deidentify` is for all of them.
 
     Examples are encoded once. A file that cannot be segmented is reported and left out.
 
@@ -116,7 +119,7 @@ def segment_folder(
             image = read_image(path)
             suffix = default_mask_suffix(image) if chosen is None else chosen.suffixes[0]
             mask = out / f"{stem_of(path)}{suffix}"
-            outputs = Outputs(mask=mask, priority=priority, format=format)
+            outputs = Outputs(mask=mask, priority=priority, format=format, deidentify=deidentify)
             _check_fits(outputs, image)
             done.append(_segment(session, image, knowledge, outputs))
         except WriteError:

@@ -12,6 +12,7 @@ from medprism.core.errors import InternalError, WriteError
 from medprism.core.image import Image
 from medprism.core.labels import LabelMap, Labels
 from medprism.inference.session import Session
+from medprism.io.deidentify import Deidentifier
 from medprism.io.overlay import overlay
 from medprism.io.writer import (
     PROBABILITY_WRITERS,
@@ -27,7 +28,8 @@ class Outputs:
     """The files wanted; only the mask is a must.
 
     A probability file holds one label: with several, the label's name is put before the suffix.
-    `format` is that of the mask, where its suffix does not say it.
+    `format` is that of the mask, where its suffix does not say it; with `deidentify` it does not
+    say who the image is of.
     """
 
     mask: Path
@@ -35,6 +37,7 @@ class Outputs:
     overlay: Path | None = None
     priority: tuple[str, ...] = ()
     format: str | None = None
+    deidentify: Deidentifier | None = None
 
     def check(self, image: Path) -> None:
         """Refuse, before any work, what could not be written afterwards or would be overwritten.
@@ -67,7 +70,9 @@ class Outputs:
             WriteError: no space or no permission.
             LabelError: a name in `priority` that is no label of the image.
         """
-        written = session.write_mask(self.mask, priority=self.priority, format=self.format)
+        written = session.write_mask(
+            self.mask, priority=self.priority, format=self.format, deidentify=self.deidentify
+        )
         if self.probability is not None:
             self._write_probabilities(session, self.probability)
         if self.overlay is not None:

@@ -53,6 +53,7 @@ from medprism.inference.target import find_label, find_targets, refuse_locked
 from medprism.inference.work_file import read_work, write_work
 from medprism.inference.workspace import Bench, Workspace
 from medprism.inference.zoom import ZoomSettings
+from medprism.io.deidentify import Deidentifier
 from medprism.io.writer import write_mask
 
 DEFAULT_LABEL: Final = "structure"
@@ -395,6 +396,7 @@ class Session:
         labels: Given | None = None,
         priority: Given = (),
         format: str | None = None,
+        deidentify: Deidentifier | None = None,
     ) -> LabelMap:
         """Write labels on the image's grid as `io.writer.write_mask` does; return what is there.
 
@@ -404,12 +406,13 @@ class Session:
         """
         workspace = self._open()
         asked = self.labels if labels is None else check_names(labels, "labels")
-        names = [self._known(name) for name in asked]
         first = () if priority in ((), []) else check_names(priority, "priority")
-        planes = Labels({name: workspace.mask(name) for name in names})
+        planes = Labels({name: workspace.mask(name) for name in map(self._known, asked)})
         order = tuple(self._known(name) for name in first)
-        made_by, image = describe_algorithm(self.model, workspace.view), workspace.image
-        return write_mask(path, planes, image, format=format, priority=order, algorithm=made_by)
+        by, image = describe_algorithm(self.model, workspace.view), workspace.image
+        return write_mask(
+            path, planes, image, format=format, priority=order, algorithm=by, deidentify=deidentify
+        )
 
     @property
     def model(self) -> LoadedModel:
@@ -459,9 +462,8 @@ class Session:
     @one_at_a_time
     def interactions(self, label: str = DEFAULT_LABEL, slice_index: Given = 0) -> Interactions:
         """Return what was said about a label on a slice."""
-        workspace = self._open()
-        at = place_slice(workspace.image, slice_index)
-        return workspace.view.labels[self._known(label)].on(at).interactions
+        state = self._open().view.labels[self._known(label)]
+        return state.on(place_slice(self._open().image, slice_index)).interactions
 
     def _open(self) -> Workspace:
         if self._workspace is None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from medprism.core.image import Image, PlaneStack
+from medprism.core.image import PlaneStack
 from medprism.io.mask_export import MaskExport
 from medprism.io.run_length import column_runs, compress
 
@@ -43,16 +43,18 @@ def write_coco(path: Path, export: MaskExport) -> None:
             },
         },
         "licenses": [],
-        "images": _images(image),
+        "images": _images(export),
         "annotations": annotations,
         "categories": categories,
     }
     path.write_text(json.dumps(document, ensure_ascii=True), encoding="ascii")
 
 
-def _images(image: Image) -> list[dict[str, Any]]:
+def _images(export: MaskExport) -> list[dict[str, Any]]:
+    image = export.image
     count, height, width = image.geometry.shape
-    name = "image" if image.source is None else image.source.name
+    source = None if export.deidentify is not None else image.source
+    name = "image" if source is None else source.name
     entries: list[dict[str, Any]] = []
     for index in range(count):
         entry: dict[str, Any] = {"id": index + 1, "file_name": name}

@@ -129,6 +129,8 @@ def _write(
             specific_character_set="ISO_IR 192",
         )
         segmentation.StudyDescription = first.get("StudyDescription")
+        if export.deidentify is not None:
+            export.deidentify.clean(segmentation)
         segmentation.save_as(path)
 
 

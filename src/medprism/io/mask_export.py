@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from medprism.core.errors import GeometryError, LabelError
 from medprism.core.image import Image, PlaneStack
 from medprism.core.labels import LabelMap, Labels
+from medprism.io.deidentify import Deidentifier
 from medprism.io.mask_file import Colour, is_colour
 from medprism.io.palette import PALETTE, colour
 
@@ -43,7 +44,7 @@ class MaskExport:
     """Labels on their way into a file.
 
     `merged` holds one number a voxel; `planes` keeps what overlaps. `colours` has an entry for
-    every number of `merged.names`.
+    every number of `merged.names`. With `deidentify` nothing may say who the image is of.
     """
 
     merged: LabelMap
@@ -51,6 +52,7 @@ class MaskExport:
     colours: Mapping[int, Colour]
     algorithm: Algorithm
     labels: Labels | None = None
+    deidentify: Deidentifier | None = None
 
     @property
     def stack(self) -> Stack:
@@ -74,6 +76,7 @@ def prepare_export(
     priority: tuple[str, ...] = (),
     colours: Mapping[str, Colour] = _NO_COLOURS,
     algorithm: Algorithm | None = None,
+    deidentify: Deidentifier | None = None,
 ) -> MaskExport:
     """Bring labels, names and colours together; a label without a colour takes its palette colour.
 
@@ -91,7 +94,7 @@ def prepare_export(
     _check_colours(colours, tuple(merged.names.values()))
     chosen = {number: colours.get(name, colour(number)) for number, name in merged.names.items()}
     planes = labels if isinstance(labels, Labels) else None
-    return MaskExport(merged, like, chosen, algorithm or Algorithm(), planes)
+    return MaskExport(merged, like, chosen, algorithm or Algorithm(), planes, deidentify)
 
 
 def palette_of(export: MaskExport) -> Shaped[np.ndarray, "256 3"]:

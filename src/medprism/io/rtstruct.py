@@ -76,6 +76,8 @@ def write_rtstruct(path: Path, export: MaskExport) -> None:
         structures = _frame(source, export)
         for number, name, planes in export.planes():
             _add_region(structures, number, check_dicom_name(name), planes, source, export)
+        if export.deidentify is not None:
+            export.deidentify.clean(structures)
         structures.save_as(path, enforce_file_format=True)
 
 

@@ -67,6 +67,17 @@ _ABNORMAL: Final[dict[str, str]] = {
 }
 
 
+def is_structure_name(name: str) -> bool:
+    """Say whether a label's name consists of words for structures alone, and so names nobody.
+
+    >>> is_structure_name("left kidney tumour"), is_structure_name("tumour of Mrs Smith")
+    (True, False)
+    """
+    known = {word for whole in (*_ANATOMY, *_ABNORMAL) for word in whole.split()}
+    words = name.casefold().replace("_", " ").replace("-", " ").split()
+    return bool(words) and set(words) <= known | {"left", "right"}
+
+
 def segment_code(name: str) -> tuple[Coded, Coded]:
     """Return category and type of a label by its name; one we have no code for is "Tissue".
 

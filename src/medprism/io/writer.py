@@ -19,6 +19,7 @@ from medprism.core.geometry import Geometry
 from medprism.core.image import Image
 from medprism.core.labels import LabelMap, Labels
 from medprism.io.coco import write_coco
+from medprism.io.deidentify import Deidentifier
 from medprism.io.dicom import holds_dicom
 from medprism.io.dicom_seg import check_seg_source, write_binary_seg, write_label_map_seg
 from medprism.io.mask_export import Algorithm, MaskExport, Stack, palette_of, prepare_export
@@ -169,6 +170,7 @@ def write_mask(
     priority: tuple[str, ...] = (),
     colours: Mapping[str, Colour] = _NO_COLOURS,
     algorithm: Algorithm | None = None,
+    deidentify: Deidentifier | None = None,
 ) -> LabelMap:
     """Write labels on the grid of `like`, with their names and colours; return what was written.
 
@@ -187,6 +189,8 @@ def write_mask(
         priority: labels that win where they overlap, first before second.
         colours: red, green, blue by label name; a label without one takes that of the palette.
         algorithm: what made the mask; DICOM formats say so.
+        deidentify: leave out who the image is of: DICOM formats by the basic profile of the
+            standard, COCO the name of the image's file; the others say nothing about it.
 
     Raises:
         WriteError: an unknown format, an image whose masks the format cannot hold (a volume as PNG,
@@ -197,7 +201,14 @@ def write_mask(
     """
     path = Path(path)
     chosen = choose_format(path, format)
-    export = prepare_export(labels, like, priority=priority, colours=colours, algorithm=algorithm)
+    export = prepare_export(
+        labels,
+        like,
+        priority=priority,
+        colours=colours,
+        algorithm=algorithm,
+        deidentify=deidentify,
+    )
     chosen.check(like)
     chosen.check_target(path)
     chosen.publish(path, lambda temporary: chosen.write(temporary, export))

@@ -169,3 +169,46 @@ def test_one_volume_of_several_is_chosen_by_its_number(
     assert ended.status == 0, ended.err
     found, expected = (read_mask(tmp_path / name).array for name in ("m.nii.gz", "n.nii.gz"))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_masks_do_not_say_who_it_is_when_that_is_asked(
+    medprism: Command,
+    nano: Path,
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEDPRISM_DEIDENTIFY_KEY", "sixteen letters.")
+    said = ("predict", study, "--series", "7", "--model", nano, "--classes", "hook")
+    one, two = tmp_path / "m.dcm", tmp_path / "m.rtstruct.dcm"
+    assert medprism(*said, "-o", one, "--deidentify").status == 0
+    assert medprism(*said, "-o", two, "--deidentify").status == 0
+    written = [pydicom.dcmread(path) for path in (one, two)]
+    assert {one.PatientIdentityRemoved for one in written} == {"YES"}
+    assert len({str(one.PatientID) for one in written}) == 1
+    assert len({one.StudyInstanceUID for one in written}) == 1
+    for path in (one, two):
+        assert "Müller".encode() not in path.read_bytes()
+        assert pydicom.dcmread(path).StudyInstanceUID.startswith("2.25.")
+    monkeypatch.setenv("MEDPRISM_DEIDENTIFY_KEY", "short")
+    refused = medprism(*said, "-o", one, "--deidentify")
+    assert refused.status == 2
+    assert "a key of 5 bytes can be guessed" in refused.err
+
+
+def test_masks_of_a_folder_do_not_say_it_either(
+    medprism: Command, nano: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        picture = scene(number)[0].astype(np.uint16)
+        ct_slice(picture, (0.0, 0.0, 0.0)).save_as(tmp_path / "in" / f"{number}.dcm")
+    said = ("predict", tmp_path / "in", "-o", tmp_path / "out", "--model", nano)
+    ended = medprism(*said, "--classes", "hook", "--format", "dicom-seg", "--deidentify")
+    assert ended.status == 0, ended.err
+    written = [pydicom.dcmread(path) for path in sorted((tmp_path / "out").iterdir())]
+    assert len(written) == 2
+    # One patient and one study remain one.
+    assert len({str(one.PatientID) for one in written}) == 1
+    assert len({one.StudyInstanceUID for one in written}) == 1
+    assert str(written[0].PatientID).startswith("ANON-")

@@ -4,7 +4,7 @@ import builtins
 from importlib.metadata import PackageNotFoundError
 
 import pytest
-from pydicom import pixels
+from pydicom.pixels.decoders import base
 
 from medprism.apps.doctor import installation
 from medprism.apps.doctor.finding import Finding
@@ -77,7 +77,7 @@ def test_every_compression_has_a_decoder_here(monkeypatch: pytest.MonkeyPatch) -
     class Closed:
         is_available = False
 
-    monkeypatch.setattr(pixels, "get_decoder", lambda _: Closed())
+    monkeypatch.setattr(base, "get_decoder", lambda _: Closed())
     (broken,) = check_decoders()
     assert broken.state == "problem"
     assert all(name in broken.found for name in installation.COMPRESSIONS)

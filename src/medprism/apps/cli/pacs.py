@@ -75,7 +75,12 @@ def segment_with_pacs(
             found = segment_file(session, opened, knowledge, run, bar, part=own_part)
         if wish.target is not None:
             if keeps_mask:
-                session.write_mask(outputs.mask, priority=outputs.priority, format=outputs.format)
+                session.write_mask(
+                    outputs.mask,
+                    priority=outputs.priority,
+                    format=outputs.format,
+                    deidentify=outputs.deidentify,
+                )
             store_object(wish.target, seg)
     return replace(found, image=image, mask=outputs.mask if keeps_mask else str(wish.target))
 

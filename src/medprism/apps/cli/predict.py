@@ -44,6 +44,9 @@ def predict(
     mask_format: Annotated[
         str | None, typer.Option("--format", help="Format of the mask, if not by its suffix.")
     ] = None,
+    deidentify: Annotated[
+        bool, typer.Option("--deidentify", help="Masks do not say who the image is of.")
+    ] = False,
     series: Annotated[
         str | None, typer.Option(help="Series of a DICOM folder, or a volume.")
     ] = None,
@@ -72,6 +75,7 @@ def predict(
         probability=probability,
         overlay=overlay,
         format=mask_format,
+        deidentify=deidentify,
         series=series,
         level=level,
         tile=tile,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import typer
 
@@ -22,8 +24,11 @@ from medprism.inference.knowledge import Knowledge
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import write_statistics
+from medprism.io.deidentify import Deidentifier
 from medprism.io.dicomweb import is_pacs
 from medprism.io.writer import MASK_SUFFIXES, suffix_of
+
+KEY_VARIABLE: Final = "MEDPRISM_DEIDENTIFY_KEY"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,7 @@ class Wish:
     probability: Path | None
     overlay: Path | None
     format: str | None
+    deidentify: bool
     series: str | None
     level: int | None
     tile: int | None
@@ -117,6 +123,7 @@ def _segment(
         overlay=wish.overlay,
         priority=_priority(wish),
         format=wish.format,
+        deidentify=_deidentifier(wish),
     )
     if pacs is not None:
         is_kept = wish.out is not None
@@ -154,6 +161,7 @@ def _folder(
             bar,
             priority=_priority(wish),
             format=wish.format,
+            deidentify=_deidentifier(wish),
         )
 
 
@@ -167,6 +175,14 @@ def _whole_image_options(wish: Wish) -> dict[str, object]:
         "--series": wish.series,
         "--format": None if wish.format == "tiff" else wish.format,
     }
+
+
+def _deidentifier(wish: Wish) -> Deidentifier | None:
+    """Return what hides the patient, with the key of the environment if there is one."""
+    if not wish.deidentify:
+        return None
+    key = os.environ.get(KEY_VARIABLE)
+    return Deidentifier() if key is None else Deidentifier(key.encode())
 
 
 def _priority(wish: Wish) -> tuple[str, ...]:

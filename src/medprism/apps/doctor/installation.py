@@ -83,7 +83,7 @@ def check_decoders() -> list[Finding]:
         advice = f"install medprism anew: pip install --force-reinstall {PACKAGE}"
         return [Finding("decoders", "problem", f"cannot import {', '.join(lacking)}", advice)]
     from pydicom import uid
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     closed = [name for name in COMPRESSIONS if not get_decoder(getattr(uid, name)).is_available]
     if closed:
