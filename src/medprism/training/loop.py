@@ -67,7 +67,7 @@ class Learner:
 
 
 # Takes the model of a run; a run that goes on gets the same learner again.
-MakeLearner = Callable[[KPrism, TrainConfig], Learner]
+MakeLearner = Callable[[Any, TrainConfig], Learner]
 
 
 def learn_everything(model: KPrism, config: TrainConfig) -> Learner:
@@ -97,7 +97,7 @@ class _Meter:
 
 
 def train(
-    model: KPrism,
+    model: nn.Module,
     sampler: DrawsEpisodes,
     config: TrainConfig,
     folder: Path,
@@ -127,7 +127,7 @@ def train(
         position = load_state(folder / STATE_FILE, config, model, average, optimizer)
     group = replicas or Alone()
     meter, started, before = _Meter(), time.monotonic(), position.seconds
-    keeper = _Keeper(schedule, validate, on_best, log, list(position.history), position.best)
+    keeper = Keeper(schedule, validate, on_best, log, list(position.history), position.best)
     model.train()
     for step, batch, plan in iterate_batches(sampler, config, position.step):
         rate = learning_rate(step, config)
@@ -136,12 +136,12 @@ def train(
         part, randomness, weight = share_of(batch, randomness, group.rank, group.count)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
             result = step_module(part, plan, randomness)
-        _refuse_unless_finite("loss", step, result.loss)
+        refuse_unless_finite("loss", step, result.loss)
         optimizer.zero_grad(set_to_none=True)
         (result.loss * weight).backward()
         stop = group.combine(model, stop=progress.is_cancelled())
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        _refuse_unless_finite("gradient", step, norm)
+        refuse_unless_finite("gradient", step, norm)
         optimizer.step()
         update_average(average, model, step, config.ema)
         meter.add(plan, result, float(norm))
@@ -158,8 +158,16 @@ def train(
     return position
 
 
+@runtime_checkable
+class HasFigures(Protocol):
+    """Running figures since they were last taken."""
+
+    def flush(self) -> dict[str, float]:
+        """Return their means and begin anew."""
+
+
 @dataclass
-class _Keeper:
+class Keeper:
     """What is written down while a run goes on: figures, validations, the best weights."""
 
     schedule: Schedule
@@ -173,7 +181,7 @@ class _Keeper:
         self,
         done: int,
         seconds: float,
-        meter: _Meter,
+        meter: HasFigures,
         rate: float,
         average: dict[str, Tensor],
         *,
@@ -193,7 +201,12 @@ class _Keeper:
             self.on_best(average, figures)
 
 
-def _refuse_unless_finite(what: str, step: int, value: Tensor) -> None:
+def refuse_unless_finite(what: str, step: int, value: Tensor) -> None:
+    """Stop a run whose numbers have gone astray.
+
+    Raises:
+        InternalError: the value is infinite or not a number.
+    """
     number = float(value.detach())
     if not math.isfinite(number):
         raise InternalError(f"{what} of step {step} is {number}; see the run's log")

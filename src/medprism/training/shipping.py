@@ -13,7 +13,7 @@ from medprism.core.concepts import ConceptTable
 from medprism.core.preprocess import RULES
 from medprism.data.case import DatasetInfo
 from medprism.data.licence import licence_kind
-from medprism.models.catalog import PRESETS
+from medprism.models.catalog import SEGMENTER_PRESETS
 from medprism.models.checkpoint import CheckpointInfo, save_checkpoint, to_half
 from medprism.training.config import TrainConfig
 from medprism.training.state import Position
@@ -47,7 +47,7 @@ def make_info(
     replaces, the intended use and the licence of the weights (see `weights_licence`).
     """
     sets = tuple(infos)
-    preset = PRESETS[config.preset]
+    preset = SEGMENTER_PRESETS[config.preset]
     return CheckpointInfo(
         name=config.preset,
         architecture=preset.architecture,
@@ -58,7 +58,7 @@ def make_info(
             "rules": [rule.to_json() for rule in RULES.values()],
         },
         training={
-            "sets": [_describe(info) for info in sets],
+            "sets": [describe_set(info) for info in sets],
             "run": config.to_json(),
             "steps": position.step,
             "minutes": round(position.seconds / 60, 2),
@@ -103,7 +103,8 @@ def weights_licence(infos: Iterable[DatasetInfo]) -> str:
     )
 
 
-def _describe(info: DatasetInfo) -> dict[str, str | None]:
+def describe_set(info: DatasetInfo) -> dict[str, str | None]:
+    """Return what a checkpoint says about a training set."""
     return {
         "name": info.name,
         "title": info.title,

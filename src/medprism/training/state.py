@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from medprism.core.durable import check_version, write_durably
 from medprism.core.errors import CheckpointError
-from medprism.training.config import TrainConfig
 
 FORMAT: Final = "medprism-training-state"
 VERSION: Final = 1
@@ -30,6 +29,14 @@ _FIELDS: Final[dict[str, tuple[type, ...]]] = {
 }
 
 
+@runtime_checkable
+class RunSettings(Protocol):
+    """The settings of a run, which its state must agree with."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+
+
 @dataclass(frozen=True)
 class Position:
     """Where a run stands: steps done, seconds spent, best validation so far and its history."""
@@ -42,11 +49,11 @@ class Position:
 
 def save_state(
     path: Path,
-    config: TrainConfig,
+    config: RunSettings,
     position: Position,
     model: nn.Module,
     average: dict[str, Tensor],
-    optimizer: AdamW,
+    optimizer: Optimizer,
 ) -> None:
     """Write model, weight average, optimizer moments and position durably."""
     tensors = {f"model.{name}": t.detach() for name, t in model.state_dict().items()}
@@ -70,10 +77,10 @@ def save_state(
 
 def load_state(
     path: Path,
-    config: TrainConfig,
+    config: RunSettings,
     model: nn.Module,
     average: dict[str, Tensor],
-    optimizer: AdamW,
+    optimizer: Optimizer,
 ) -> Position:
     """Restore a run in place and return its position.
 
@@ -140,7 +147,7 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
         raise OSError(str(error)) from error
 
 
-def _check_settings(path: Path, saved: dict[str, Any], config: TrainConfig) -> None:
+def _check_settings(path: Path, saved: dict[str, Any], config: RunSettings) -> None:
     # Through JSON, which knows no tuples.
     given = json.loads(json.dumps(config.to_json()))
     wrong = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]

@@ -10,11 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from torch import nn
+
 from medprism.core.errors import CancelledError, ConfigError
 from medprism.core.progress import Progress, SilentProgress
-from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes
-from medprism.training.config import StageConfig, TrainConfig
+from medprism.training.config import HasStages, StageConfig, TrainConfig
 from medprism.training.loop import MakeLearner, Schedule, learn_everything, train
 
 WARM_UP: Final = 2
@@ -70,7 +71,7 @@ class _NoLog:
 
 
 def time_steps(
-    build: Callable[[], KPrism],
+    build: Callable[[], nn.Module],
     sampler: DrawsEpisodes,
     config: TrainConfig,
     minutes: float,
@@ -112,7 +113,7 @@ def time_steps(
 
 
 def steps_within(
-    config: TrainConfig, timing: Timing, minutes: float, seconds_beside: float = 0.0
+    config: HasStages, timing: Timing, minutes: float, seconds_beside: float = 0.0
 ) -> int:
     """Return how many steps of a recipe fit into minutes, what was spent already included.
 

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from medprism.apps.cli.interrupt import Stop
-from medprism.training.config import TrainConfig
+from medprism.training.config import HasStages
 
 
 class TrainingBar:
     """A bar on stderr that takes what the loop reports and logs; silent without a terminal."""
 
-    def __init__(self, config: TrainConfig, stop: Stop, *, is_shown: bool = True) -> None:
+    def __init__(self, config: HasStages, stop: Stop, *, is_shown: bool = True) -> None:
         self._config = config
         self._stop = stop
         self._losses: dict[str, float] = {}

@@ -1,0 +1,1 @@
+"""iris: episodic training of Iris on volumes [Iris, Sec. 3]."""

@@ -1,0 +1,348 @@
+"""A run of Iris on volumes as a folder, laid out as every run (see `training.run`)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from medprism.core.concepts import ConceptTable
+from medprism.core.durable import make_folder, read_json, write_json
+from medprism.core.errors import ConfigError, FormatVersionError, StoreError
+from medprism.core.progress import Progress
+from medprism.core.volume_intensity import RULES
+from medprism.data.diet import table_of
+from medprism.data.volume_episode import VolumeEpisodes
+from medprism.data.volumes import COARSE, VolumeSet, read_volume_sets
+from medprism.models.catalog import IRIS_PRESETS
+from medprism.models.checkpoint import CheckpointInfo
+from medprism.models.iris.config import IrisConfig
+from medprism.models.iris.model import Iris
+from medprism.training.iris.config import IrisTrainConfig, iris_recipe
+from medprism.training.iris.lesson import IrisLearner
+from medprism.training.iris.loop import train_volumes
+from medprism.training.iris.validation import make_volume_validate
+from medprism.training.loop import STATE_FILE, Log, Schedule, Validate
+from medprism.training.run import BEST, LAST, SAVE_SECONDS, SAVE_STEPS, VALIDATIONS, refuse_used
+from medprism.training.run_record import RUN_FILE
+from medprism.training.shipping import INTENDED_USE, describe_set, weights_licence, write_checkpoint
+from medprism.training.state import Position, average_of, read_average
+from medprism.training.timing import Timing, steps_within
+
+FORMAT: Final = "medprism-iris-run"
+VERSION: Final = 1
+# Episodes of each set that a validation takes.
+FIXED: Final = 8
+TIMED_STEPS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class IrisOrder:
+    """How a run is to be started: `steps` or `minutes`, one of the two.
+
+    `without` are classes that the run must not see.
+    """
+
+    preset: str
+    data: tuple[Path, ...]
+    steps: int | None = None
+    minutes: float | None = None
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ConfigError("give the length of the run either in steps or in minutes")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ConfigError(f"minutes must be above 0, got {self.minutes}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IrisRecord:
+    """What `run.json` holds; it never changes while the run goes on."""
+
+    config: IrisTrainConfig
+    schedule: Schedule
+    concepts: ConceptTable
+    data: tuple[Path, ...]
+    content: Mapping[str, str]
+    timing: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the record durably."""
+        payload = {
+            "config": self.config.to_json(),
+            "schedule": asdict(self.schedule),
+            "concepts": self.concepts.to_json(),
+            "data": [str(path) for path in self.data],
+            "content": dict(self.content),
+            "timing": dict(self.timing),
+        }
+        write_json(folder / RUN_FILE, FORMAT, VERSION, payload)
+
+    @classmethod
+    def load(cls, folder: Path) -> IrisRecord:
+        """Read the record of a run folder.
+
+        Raises:
+            FormatVersionError: there is none, or it is damaged or of a newer version.
+        """
+        payload = read_json(folder / RUN_FILE, FORMAT, VERSION)
+        try:
+            return cls(
+                config=IrisTrainConfig.from_json(payload["config"]),
+                schedule=Schedule(**payload["schedule"]),
+                concepts=ConceptTable.from_json(payload["concepts"]),
+                data=tuple(Path(path) for path in payload["data"]),
+                content=payload["content"],
+                timing=payload["timing"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FormatVersionError(
+                f"{folder / RUN_FILE} is damaged ({error}); start a new run folder"
+            ) from error
+
+
+class IrisRun:
+    """A run folder with its volumes in memory: started anew, or gone on with."""
+
+    def __init__(self, folder: Path, record: IrisRecord, sets: tuple[VolumeSet, ...]) -> None:
+        self.folder, self.record, self.sets = folder, record, sets
+        self.episodes = VolumeEpisodes(sets, record.concepts, record.config.episode)
+
+    @classmethod
+    def start(cls, folder: Path, order: IrisOrder, progress: Progress | None = None) -> IrisRun:
+        """Lay a run folder out; minutes become steps here, once, by timing the first ones.
+
+        Raises:
+            ConfigError: the folder holds a run already, too few minutes, or no such preset.
+            StoreError: no training set of volumes.
+            LabelError: a class to leave out that no set has.
+        """
+        refuse_used(folder)
+        config = iris_recipe(order.preset, 1 if order.steps is None else order.steps)
+        data = tuple(path.resolve() for path in order.data)
+        sets = read_volume_sets(data, config.episode.side, progress)
+        concepts = _without(table_of([one.info for one in sets])[0], order.without)
+        make_folder(folder, "run folder")
+        record = IrisRecord(
+            config=config,
+            schedule=Schedule(),
+            concepts=concepts,
+            data=data,
+            content={one.info.name: digest_of(one) for one in sets},
+            timing={},
+        )
+        run = cls(folder, record, sets)
+        run.record = run._scheduled(order.minutes)
+        run.record.save(folder)
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path, progress: Progress | None = None) -> IrisRun:
+        """Open a run folder to go on with it.
+
+        Raises:
+            FormatVersionError: there is no run, or it is damaged or of a newer version.
+            StoreError: its volumes have changed.
+        """
+        record = IrisRecord.load(folder)
+        sets = read_volume_sets(record.data, record.config.episode.side, progress)
+        if {one.info.name: digest_of(one) for one in sets} != dict(record.content):
+            raise StoreError(
+                f"the volumes of the run {folder} have changed since it was started, so it cannot "
+                "go on with the same episodes; start a new run"
+            )
+        return cls(folder, record, sets)
+
+    def validator(self) -> Validate | None:
+        """Return the function that this run validates with; None where there are no `val` cases."""
+        config = self.record.config
+        held = VolumeEpisodes(self.sets, self.record.concepts, config.episode, "val")
+        fixed = held.fixed(config.seed, FIXED)
+        return make_volume_validate(self._learner, fixed) if fixed else None
+
+    def train(self, log: Log, progress: Progress) -> Position:
+        """Train until the last step or until cancelled; write the best and the last checkpoint.
+
+        Raises:
+            InternalError: the loss is not finite.
+            WriteError: no space; the files on disk stay as they were.
+        """
+        keeper = _Shipper(self, log)
+        position = train_volumes(
+            self._learner(),
+            self.episodes.draw,
+            self.record.config,
+            self.folder,
+            schedule=self.record.schedule,
+            validate=self.validator(),
+            on_best=keeper.keep_best,
+            log=keeper,
+            progress=progress,
+        )
+        self.ship(LAST, position, read_average(self.folder / STATE_FILE), {})
+        return position
+
+    def ship(
+        self, name: str, position: Position, weights: dict[str, Tensor], metrics: dict[str, Any]
+    ) -> Path:
+        """Write a checkpoint of this run into its folder and return its path."""
+        write_checkpoint(self.folder / name, self._info(position, metrics), weights)
+        return self.folder / name
+
+    def _info(self, position: Position, metrics: dict[str, Any]) -> CheckpointInfo:
+        config, infos = self.record.config, [one.info for one in self.sets]
+        return CheckpointInfo(
+            name=config.preset,
+            architecture=IRIS_PRESETS[config.preset].architecture,
+            config=_model_config(self.record).to_json(),
+            concepts=self.record.concepts,
+            preprocessing={
+                "window": config.episode.side,
+                "coarse_mm": COARSE,
+                "spacing_mm": {one.info.name: one.spacing for one in self.sets},
+                "rules": [rule.to_json() for rule in RULES.values()],
+            },
+            training={
+                "sets": [describe_set(info) for info in infos],
+                "run": config.to_json(),
+                "steps": position.step,
+                "minutes": round(position.seconds / 60, 2),
+                "seconds": round(position.seconds, 1),
+            },
+            metrics=metrics,
+            card={"intended_use": INTENDED_USE, "licence": weights_licence(infos)},
+            code_version=version("medprism"),
+        )
+
+    def _learner(self) -> IrisLearner:
+        return IrisLearner(build_iris_to_train(self.record))
+
+    def _scheduled(self, minutes: float | None) -> IrisRecord:
+        """Return the record with its length in steps, and how often it saves and validates."""
+        config, timing, save_every = self.record.config, {}, SAVE_STEPS
+        if minutes is not None:
+            timed, validation = self._time()
+            steps = steps_within(config, timed, minutes, (VALIDATIONS + 2) * validation)
+            config = iris_recipe(config.preset, steps)
+            save_every = max(1, round(SAVE_SECONDS / timed.seconds_per_step[0]))
+            timing = {
+                "minutes": minutes,
+                "seconds_per_step": timed.seconds_per_step[0],
+                "seconds_timing": timed.seconds_spent,
+                "seconds_per_validation": validation,
+            }
+        every = max(1, config.steps // VALIDATIONS)
+        schedule = Schedule(save_every=save_every, validate_every=every, log_every=min(20, every))
+        return replace(self.record, config=config, schedule=schedule, timing=timing)
+
+    def _time(self) -> tuple[Timing, float]:
+        """Time the first steps on a model that is thrown away, and one validation."""
+        started = time.monotonic()
+        watch = _Watch()
+        with TemporaryDirectory() as folder:
+            train_volumes(
+                self._learner(),
+                self.episodes.draw,
+                replace(self.record.config, steps=TIMED_STEPS + 1),
+                Path(folder),
+                schedule=Schedule(save_every=10**9, log_every=10**9),
+                validate=None,
+                on_best=None,
+                log=watch,
+                progress=watch,
+            )
+        # The first step warms up.
+        mean = (watch.ends[-1] - watch.ends[0]) / TIMED_STEPS
+        spent = time.monotonic() - started
+        validate, before = self.validator(), time.monotonic()
+        if validate is not None:
+            validate(average_of(self._learner().model))
+        return Timing((mean,), spent), time.monotonic() - before
+
+
+def build_iris_to_train(record: IrisRecord) -> Iris:
+    """Return the model a run begins with; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(record.config.seed)
+        return Iris(_model_config(record))
+
+
+def digest_of(volumes: VolumeSet) -> str:
+    """Return the SHA-256 of what episodes are drawn from: grids, splits, images and labels."""
+    sha = hashlib.sha256(f"{volumes.info.name}|{volumes.spacing}".encode())
+    for volume in volumes.volumes:
+        named = (volume.case_id, volume.patient, volume.split, volume.image.shape)
+        sha.update(repr(named).encode())
+        sha.update(volume.image.tobytes())
+        sha.update(volume.labels.tobytes())
+    return sha.hexdigest()
+
+
+def is_iris_run(folder: Path) -> bool:
+    """Say whether a folder holds a run of Iris.
+
+    Raises:
+        FormatVersionError: its record is damaged or of a newer version.
+    """
+    path = folder / RUN_FILE
+    return path.is_file() and f'"{FORMAT}"' in path.read_text(encoding="utf-8")[:200]
+
+
+def _model_config(record: IrisRecord) -> IrisConfig:
+    config = IRIS_PRESETS[record.config.preset].config(len(record.concepts))
+    return replace(config, bank_momentum=record.config.bank_momentum)
+
+
+def _without(concepts: ConceptTable, names: tuple[str, ...]) -> ConceptTable:
+    rows = {concepts.row(name) for name in names}
+    kept = tuple(one for row, one in enumerate(concepts.concepts) if row not in rows)
+    if not kept:
+        raise ConfigError(f"nothing is left to learn without {', '.join(names)}; leave out fewer")
+    return ConceptTable(kept)
+
+
+@dataclass
+class _Watch:
+    """A log and progress that notes when steps end."""
+
+    ends: list[float] = field(default_factory=list)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Forget the figures."""
+
+    def report(self, done: int, total: int, message: str = "") -> None:
+        """Note the end of a step."""
+        self.ends.append(time.monotonic())
+
+    def is_cancelled(self) -> bool:
+        """Return False."""
+        return False
+
+
+@dataclass
+class _Shipper:
+    """Notes which step the loop is at, and writes the best checkpoint when it is told to."""
+
+    run: IrisRun
+    log: Log
+    step: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Pass figures on."""
+        self.step = step
+        self.log.scalars(step, values)
+
+    def keep_best(self, weights: dict[str, Tensor], figures: dict[str, float]) -> None:
+        """Write the checkpoint of the step that was logged last."""
+        position = Position(self.step, time.monotonic() - self.started, figures["score"])
+        self.run.ship(BEST, position, weights, {"val": figures})

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medprism.core.errors import ConfigError, LabelError, StoreError
+from medprism.models.catalog import build_iris
+from medprism.models.checkpoint import load_checkpoint
+from medprism.training.iris.run import IrisOrder, IrisRecord, IrisRun, is_iris_run
+from tests.data.volume_phantoms import write_phantom_set
+from tests.training.runs import Notes
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_phantom_set(tmp_path / "data" / "phantoms", 4)
+
+
+def test_a_run_is_started_stopped_and_gone_on_with(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    order = IrisOrder(preset="iris-nano", data=(data,), steps=2)
+    run = IrisRun.start(folder, order)
+    assert is_iris_run(folder)
+    assert IrisRecord.load(folder).config == run.record.config
+    assert run.train(Notes(stop_after=1), Notes(stop_after=1)).step == 1
+    position = IrisRun.resume(folder).train(Notes(), Notes())
+    assert position.step == 2
+    for name in ("best.safetensors", "last.safetensors"):
+        checkpoint = load_checkpoint(folder / name)
+        model = build_iris(checkpoint)
+        assert checkpoint.info.concepts.names == ("bright hook", "dark bar")
+        assert checkpoint.info.preprocessing["spacing_mm"] == {"phantoms": 1.25}
+        assert int(model.bank.count.sum()) > 0
+        assert checkpoint.info.card["licence"].startswith("Apache")
+    assert checkpoint.info.training["steps"] == 2
+    with pytest.raises(ConfigError, match="holds a run already"):
+        IrisRun.start(folder, order)
+
+
+def test_volumes_that_changed_are_no_longer_the_run_s(data: Path, tmp_path: Path) -> None:
+    run = IrisRun.start(tmp_path / "run", IrisOrder(preset="iris-nano", data=(data,), steps=1))
+    assert run.validator() is not None
+    described = json.loads((data / "dataset.json").read_text())
+    described["split"] = {**described["split"], "train": ["case0", "case1", "case2"], "val": []}
+    (data / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(StoreError, match="have changed"):
+        IrisRun.resume(tmp_path / "run")
+    with pytest.raises(ConfigError, match="no preset"):
+        IrisRun.start(tmp_path / "no", IrisOrder(preset="iris-x", data=(data,), steps=1))
+
+
+def test_classes_can_be_kept_from_a_run(data: Path, tmp_path: Path) -> None:
+    order = IrisOrder(preset="iris-nano", data=(data,), steps=1, without=("dark bar",))
+    run = IrisRun.start(tmp_path / "run", order)
+    assert run.record.concepts.names == ("bright hook",)
+    with pytest.raises(LabelError, match="liver"):
+        IrisRun.start(
+            tmp_path / "two",
+            IrisOrder(preset="iris-nano", data=(data,), steps=1, without=("liver",)),
+        )
+    both = IrisOrder(preset="iris-nano", data=(data,), steps=1, without=("dark bar", "bright hook"))
+    with pytest.raises(ConfigError, match="nothing is left"):
+        IrisRun.start(tmp_path / "three", both)
+
+
+def test_minutes_become_steps_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medprism.training.iris.run.TIMED_STEPS", 1)
+    monkeypatch.setattr("medprism.training.iris.run.FIXED", 1)
+    order = IrisOrder(preset="iris-nano", data=(data,), minutes=30.0)
+    run = IrisRun.start(tmp_path / "run", order)
+    timing = run.record.timing
+    assert timing["minutes"] == 30.0
+    spent = timing["seconds_timing"] + 12 * timing["seconds_per_validation"]
+    expected = 0.97 * (30 * 60 - spent) / timing["seconds_per_step"]
+    assert abs(run.record.config.steps - expected) <= 1
+    assert IrisRecord.load(tmp_path / "run").config == run.record.config
+    with pytest.raises(ConfigError, match="either in steps or in minutes"):
+        IrisOrder(preset="iris-nano", data=(data,))
