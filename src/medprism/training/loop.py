@@ -67,7 +67,7 @@ class Learner:
 
 
 # Takes the model of a run; a run that goes on gets the same learner again.
-MakeLearner = Callable[[Any, TrainConfig], Learner]
+MakeLearner = Callable[[KPrism, TrainConfig], Learner]
 
 
 def learn_everything(model: KPrism, config: TrainConfig) -> Learner:
@@ -97,7 +97,7 @@ class _Meter:
 
 
 def train(
-    model: nn.Module,
+    model: KPrism,
     sampler: DrawsEpisodes,
     config: TrainConfig,
     folder: Path,

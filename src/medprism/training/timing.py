@@ -10,10 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from torch import nn
-
 from medprism.core.errors import CancelledError, ConfigError
 from medprism.core.progress import Progress, SilentProgress
+from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes
 from medprism.training.config import HasStages, StageConfig, TrainConfig
 from medprism.training.loop import MakeLearner, Schedule, learn_everything, train
@@ -71,7 +70,7 @@ class _NoLog:
 
 
 def time_steps(
-    build: Callable[[], nn.Module],
+    build: Callable[[], KPrism],
     sampler: DrawsEpisodes,
     config: TrainConfig,
     minutes: float,
