@@ -4,6 +4,7 @@ import { waitSeconds } from "../src/model/backoff";
 import { leastCertain } from "../src/model/confidence";
 import { Line } from "../src/model/line";
 import { drawnWith, extend, finish, type Gesture, type PromptTool } from "../src/model/tools";
+import { Connection } from "../src/server/connection";
 import type { Label } from "../src/server/shapes";
 import { Store } from "../src/store";
 import type { Desk } from "../src/work/desk";
@@ -191,4 +192,25 @@ test("the label that was named or chosen last is the current one", async () => {
   await work.choose("slow");
   await late;
   assert.equal(store.state.active, "slow");
+});
+
+test("a server with too much to do is asked again, another refusal is not", async (context) => {
+  const codes = ["busy", "busy", "none", "full"];
+  const refuse = (code: string) =>
+    new Response(JSON.stringify({ error: { code, message: code } }), {
+      status: 503,
+      headers: { "Retry-After": "0" },
+    });
+  const asked = context.mock.method(globalThis, "fetch", () => {
+    const code = codes.shift() ?? "none";
+    return Promise.resolve(code === "none" ? new Response("[7]") : refuse(code));
+  });
+  const connection = new Connection();
+  assert.deepEqual(await connection.get("/api/images"), [7]);
+  assert.equal(asked.mock.callCount(), 3);
+  await assert.rejects(connection.get("/api/images"), /full/);
+  assert.equal(asked.mock.callCount(), 4);
+  codes.push(...Array<string>(9).fill("busy"));
+  await assert.rejects(connection.get("/api/images"), /busy/);
+  assert.equal(asked.mock.callCount(), 9);
 });

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -70,6 +73,47 @@ def test_the_last_value_stays_even_above_the_budget() -> None:
     assert (encode.calls, len(cache)) == (1, 1)
     cache.get(_key(5), _Encode(2.0))
     assert KEY not in cache
+
+
+def test_who_wants_what_another_thread_makes_waits_for_it() -> None:
+    cache, begun, may_go = EncodingCache(1000), threading.Event(), threading.Event()
+    encode = _Encode(3.0)
+
+    def slowly() -> Features:
+        begun.set()
+        assert may_go.wait(10)
+        return encode()
+
+    with ThreadPoolExecutor(3) as people:
+        first = people.submit(cache.get, KEY, slowly)
+        assert begun.wait(10)
+        others = [people.submit(cache.get, KEY, encode) for _ in range(2)]
+        # Another encoding is not held up by it.
+        cache.get(_key(5), _Encode(1.0))
+        assert not any(one.done() for one in others)
+        may_go.set()
+        assert all(one.result(10) is first.result(10) for one in others)
+    assert (encode.calls, cache.num_bytes) == (1, 80)
+
+
+def test_where_one_fails_the_next_one_tries() -> None:
+    cache, begun, may_fail = EncodingCache(1000), threading.Event(), threading.Event()
+    encode = _Encode(3.0)
+
+    def fail() -> Features:
+        begun.set()
+        assert may_fail.wait(10)
+        raise RuntimeError("no memory")
+
+    with ThreadPoolExecutor(2) as people:
+        first = people.submit(cache.get, KEY, fail)
+        assert begun.wait(10)
+        second = people.submit(cache.get, KEY, encode)
+        may_fail.set()
+        with pytest.raises(RuntimeError, match="no memory"):
+            first.result(10)
+        assert second.result(10).maps[0].max() == 3.0
+    assert encode.calls == 1
 
 
 def test_clearing_forgets_everything() -> None:

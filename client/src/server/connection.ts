@@ -27,6 +27,8 @@ interface ErrorBody {
   readonly error?: { readonly code?: string; readonly message?: string; readonly lease?: Lease };
 }
 
+const BUSY_TRIES = 5;
+
 export class Connection {
   /** Called when a request got no answer. */
   onLost: () => void = () => undefined;
@@ -70,15 +72,24 @@ export class Connection {
     if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
     const init: RequestInit = { method, headers, credentials: "same-origin" };
     if (body !== undefined) init.body = isForm ? body : JSON.stringify(body);
-    let response: Response;
+    for (let attempt = 1; ; attempt += 1) {
+      const response = await this.fetch(path, init);
+      if (response.ok) return response;
+      const refusal = await refusalOf(response);
+      // Nothing was done: the server has more to do than it can remember.
+      if (refusal.code !== "busy" || attempt === BUSY_TRIES) throw refusal;
+      const seconds = Number(response.headers.get("Retry-After") ?? "1");
+      await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+    }
+  }
+
+  private async fetch(path: string, init: RequestInit): Promise<Response> {
     try {
-      response = await fetch(path, init);
+      return await fetch(path, init);
     } catch {
       this.onLost();
       throw new Lost("the server does not answer");
     }
-    if (!response.ok) throw await refusalOf(response);
-    return response;
   }
 }
 

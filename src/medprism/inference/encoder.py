@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -55,6 +56,10 @@ class _Window:
     bounds: tuple[float, float]
 
 
+# Shared by all encoders: the extremes and percentiles of a large volume take longer than a click.
+_WINDOWS: Final[WeakKeyDictionary[Image, _Window]] = WeakKeyDictionary()
+
+
 class Encoder:
     """Encodes views and references of one model through a cache.
 
@@ -65,7 +70,6 @@ class Encoder:
     def __init__(self, model: LoadedModel, cache: EncodingCache) -> None:
         self._model = model
         self._cache = cache
-        self._windows: WeakKeyDictionary[Image, _Window] = WeakKeyDictionary()
 
     def fit(self, view: View) -> Fit:
         """Return how a view is placed on its canvas."""
@@ -104,25 +108,28 @@ class Encoder:
         plane = view.image.voxels[view.slice_index]
         if view.crop is not None:
             plane = view.crop.cut(plane)
-        stretched = to_eight_bit_range(plane, self._window(view.image).bounds)
+        stretched = to_eight_bit_range(plane, _window_of(view.image).bounds)
         return torch.from_numpy(standardise(place(stretched, self.fit(view))))[None]
-
-    def _window(self, image: Image) -> _Window:
-        if image not in self._windows:
-            rule = choose_rule(image)
-            self._windows[image] = _Window(rule, rule.bounds(image))
-        return self._windows[image]
 
     def _key(self, view: View, mask: str | None) -> EncodingKey:
         return EncodingKey(
             image=view.image.digest,
             slice_index=view.slice_index,
             crop=view.crop,
-            preprocessing=preprocessing_hash(self._window(view.image).rule, self._model.long_side),
+            preprocessing=preprocessing_hash(_window_of(view.image).rule, self._model.long_side),
             condition=None,
             weights=self._model.weights_hash,
             mask=mask,
+            engine=self._model.engine,
         )
+
+
+def _window_of(image: Image) -> _Window:
+    found = _WINDOWS.get(image)
+    if found is None:
+        rule = choose_rule(image)
+        found = _WINDOWS[image] = _Window(rule, rule.bounds(image))
+    return found
 
 
 def preprocessing_hash(rule: IntensityRule, long_side: int) -> str:

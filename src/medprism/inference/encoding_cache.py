@@ -23,7 +23,7 @@ class EncodingKey:
 
     `image` is the content hash, `preprocessing` the hash of intensity rule and size, `condition`
     a task the encoder is told (none so far), `mask` the hash of a reference with its mask, None
-    for an image that is to be segmented.
+    for an image that is to be segmented, `engine` what computed it.
     """
 
     image: str
@@ -33,13 +33,14 @@ class EncodingKey:
     condition: str | None
     weights: str
     mask: str | None = None
+    engine: str = "torch"
 
 
 class EncodingCache:
     """Encode once, then answer from memory while the budget lasts.
 
     The value used last is kept even if it is larger than the budget. Threads may share a cache:
-    nothing waits for an encoding that another thread makes.
+    who wants an encoding that another thread makes waits for it.
     """
 
     def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
@@ -49,6 +50,7 @@ class EncodingCache:
         self._values: OrderedDict[EncodingKey, TensorValue] = OrderedDict()
         self._num_bytes = 0
         self._lock = threading.Lock()
+        self._making: dict[EncodingKey, threading.Event] = {}
 
     @property
     def num_bytes(self) -> int:
@@ -62,20 +64,36 @@ class EncodingCache:
         return key in self._values
 
     def get(self, key: EncodingKey, encode: Callable[[], _Value]) -> _Value:
-        """Return the encoding of this key, made by `encode` if it is not at hand."""
+        """Return the encoding of this key, made by `encode` if it is not at hand.
+
+        Where the thread that makes it fails, the next one that waits tries.
+        """
+        while True:
+            with self._lock:
+                if key in self._values:
+                    self._values.move_to_end(key)
+                    return self._values[key]  # type: ignore[return-value]
+                awaited = self._making.get(key)
+                if awaited is None:
+                    made = self._making[key] = threading.Event()
+                    break
+            awaited.wait()
+        try:
+            value = encode()
+            self._keep(key, value)
+        finally:
+            with self._lock:
+                del self._making[key]
+            made.set()
+        return value
+
+    def _keep(self, key: EncodingKey, value: TensorValue) -> None:
         with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]  # type: ignore[return-value]
-        value = encode()
-        with self._lock:
-            replaced = self._values.pop(key, None)
-            self._num_bytes += value.num_bytes - (0 if replaced is None else replaced.num_bytes)
             self._values[key] = value
+            self._num_bytes += value.num_bytes
             while self._num_bytes > self._budget and len(self._values) > 1:
                 _, oldest = self._values.popitem(last=False)
                 self._num_bytes -= oldest.num_bytes
-        return value
 
     def clear(self) -> None:
         """Forget everything."""

@@ -143,10 +143,14 @@ def _knowledge(desk: Desk, session: Session) -> tuple[list[str], list[str]]:
     return classes, by_reference
 
 
-def encode_ahead(desk: Desk, image: int) -> None:
-    """Encode the slice of an image that a person sees first (its middle), for the first click."""
+def encode_ahead(desk: Desk, image: int, slice_index: int | None = None) -> None:
+    """Encode the slice of an image that a person sees first (None: its middle) for the first click.
+
+    Raises:
+        ImageReadError: its file cannot be read.
+    """
     content = desk.shelf.get(image)
-    view = View(content, content.num_slices // 2)
+    view = View(content, content.num_slices // 2 if slice_index is None else slice_index)
     Encoder(desk.model, desk.memory.cache).features(view)
 
 

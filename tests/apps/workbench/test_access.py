@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,6 +17,7 @@ from tests.apps.workbench.conftest import TOKEN, Desk, Live, Serve
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "server.md"
 ROW = re.compile(r"^\| `([A-Z]+) (/[^ `]*)`( \*open\*)? \|", re.MULTILINE)
+CLICK = {"kind": "point", "label": "thing", "row": 30, "col": 36}
 PATIENT = "Mustermann, Erika"
 Route = tuple[str, str]
 
@@ -54,6 +57,34 @@ def test_every_route_wants_the_token_except_those_said_to_be_open(live: Live) ->
         assert (wrong.status_code != 401) == is_open, (method, path)
         if not is_open and method != "HEAD":
             assert wrong.json()["error"]["code"] == "wrong_token"
+
+
+def test_too_many_waiting_requests_are_refused_and_nothing_of_them_is_done(serve: Serve) -> None:
+    live = serve(max_waiting=2)
+    desks = [Desk(live.client, f"person {number}") for number in range(3)]
+    sessions = [desk.open(number) for number, desk in enumerate(desks, start=1)]
+    with ThreadPoolExecutor(2) as people:
+        # Somebody uses the model, so that the clicks of two have to wait.
+        with live.bench.turns.for_a_person():
+            waiting = [
+                people.submit(desk.click, session, 30, 36)
+                for desk, session in zip(desks[:2], sessions, strict=False)
+            ]
+            headers = desks[2].headers
+            for _ in range(400):
+                refused = live.client.get("/api/images", headers=headers)
+                if refused.status_code != 200:
+                    break
+                time.sleep(0.01)
+            error = refused.json()["error"]
+            assert (refused.status_code, error["code"]) == (503, "busy")
+            assert "try again" in error["message"] and refused.headers["Retry-After"] == "2"
+            desks[2].post(f"{sessions[2]}/prompts", CLICK, 503)
+        answers = [one.result(20) for one in waiting]
+    assert all(one["state"]["labels"][0]["pixels"] > 0 for one in answers)
+    assert desks[2].get(sessions[2])["labels"] == []
+    for _ in range(5):
+        desks[2].click(sessions[2], 30, 36)
 
 
 def test_every_route_is_described_with_a_summary(live: Live) -> None:

@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from medprism.apps.workbench.open_sessions import OpenSessions
 from medprism.apps.workbench.turns import ModelTurns
 from medprism.inference.work_file import read_work
 from medprism.metrics.dice import dice
+from medprism.models.segmenter import Features
 from tests.apps.workbench.conftest import PICTURES, VOLUME, Desk, Live, Serve, unpack
 from tests.inference.fake_segmenter import CountingSegmenter, fake_model
 from tests.inference.phantom import scene
@@ -64,13 +66,13 @@ def test_work_is_found_again_after_a_reload_and_after_a_restart(serve: Serve) ->
 
 
 def test_a_session_that_nobody_asks_for_ends_and_is_saved(serve: Serve) -> None:
-    live = serve(lease_seconds=0.4, autosave_seconds=0.03)
+    live = serve(lease_seconds=1.5, autosave_seconds=0.03)
     desk = Desk(live.client)
     session = desk.open(1)
     desk.click(session, 65, 75)
     for _ in range(5):
-        time.sleep(0.15)
-        assert desk.post(f"{session}/heartbeat")["expires_in"] <= 1
+        time.sleep(0.4)
+        assert desk.post(f"{session}/heartbeat")["expires_in"] <= 2
     _wait(lambda: desk.get("/api/sessions")["sessions"] == [])
     assert desk.get(session, 410)["error"]["code"] == "session_expired"
     _wait(lambda: live.bench.sessions.list() == [])
@@ -202,9 +204,66 @@ def test_an_image_is_encoded_before_the_first_click(serve: Serve) -> None:
     session = desk.open(1)
     _wait(lambda: segmenter.calls.encode)
     assert segmenter.calls.encode == 1
+    # Large enough not to be looked at more closely: a click only decodes.
+    desk.click(session, 30, 36)
+    assert (segmenter.calls.encode, segmenter.calls.decode) == (1, [1])
+    desk.post(f"{session}/undo")
     desk.click(session, 70, 80)
     # The whole slice was at hand; only the crop that is looked at again was new.
-    assert (segmenter.calls.encode, segmenter.calls.decode) == (2, [1, 1])
+    assert (segmenter.calls.encode, segmenter.calls.decode) == (2, [1, 1, 1])
+
+
+def test_a_click_while_the_image_is_encoded_waits_and_encodes_nothing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = CountingSegmenter()
+    live = serve(fake_model(segmenter))
+    desk = Desk(live.client)
+    desk.ask("PATCH", "/api/settings", json={"presegment_next": False})
+    begun, may_go, encode = threading.Event(), threading.Event(), segmenter.encode
+
+    def slowly(image: Tensor) -> Features:
+        begun.set()
+        assert may_go.wait(10)
+        return encode(image)
+
+    monkeypatch.setattr(segmenter, "encode", slowly)
+    session = desk.open(1)
+    assert begun.wait(10)
+    with ThreadPoolExecutor(1) as person:
+        clicked = person.submit(desk.click, session, 30, 36)
+        with pytest.raises(TimeoutError):
+            clicked.result(0.2)
+        may_go.set()
+        assert clicked.result(10)["state"]["labels"][0]["pixels"] > 0
+    assert segmenter.calls.encode == 1
+
+
+def test_work_on_a_volume_is_encoded_where_it_is_shown_first(serve: Serve) -> None:
+    desk = Desk(serve().client)
+    session = desk.open(VOLUME)
+    desk.click(session, 30, 42, slice=4)
+    desk.ask("DELETE", session, 204)
+    segmenter = CountingSegmenter()
+    desk = Desk(serve(fake_model(segmenter)).client)
+    desk.ask("PATCH", "/api/settings", json={"presegment_next": False})
+    session = desk.open(VOLUME)
+    _wait(lambda: segmenter.calls.encode)
+    desk.click(session, 32, 48, slice=4)
+    assert segmenter.calls.encode == 1
+
+
+def test_a_session_that_was_closed_is_not_encoded(serve: Serve) -> None:
+    segmenter = CountingSegmenter()
+    live = serve(fake_model(segmenter))
+    desk = Desk(live.client)
+    desk.ask("PATCH", "/api/settings", json={"presegment_next": False})
+    # Somebody uses the model, so that the encoding waits.
+    with live.bench.turns.for_a_person():
+        desk.ask("DELETE", desk.open(1), 204)
+    desk.click(desk.open(2), 30, 36)
+    live.bench.sessions.shut_down()
+    assert segmenter.calls.encode == 1
 
 
 def test_all_sessions_together_keep_to_the_limits_of_memory(serve: Serve) -> None:

@@ -137,7 +137,7 @@ def prepare_next(bench: Workbench, opened: OpenSession) -> None:
 
     Both in the background.
     """
-    bench.sessions.encode(opened.image)
+    bench.sessions.encode(opened)
     wishes = bench.project.preferences.read()
     if not wishes.presegment_next:
         return

@@ -54,6 +54,8 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: WorkbenchSettings) -> None:
         self._app = app
         self._settings = settings
+        # Counted on the server's one event loop, so without a lock.
+        self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for the app where a request may not come in; else hand it on and log it."""
@@ -63,31 +65,41 @@ class Gate:
         started = time.perf_counter()
         status = [500]
         is_begun = [False]
+        self._waiting += 1
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = int(message["status"])
+                # An answer that has begun, as a stream of events, waits for nothing any more.
+                self._waiting -= not is_begun[0]
                 is_begun[0] = True
                 message = {**message, "headers": [*message.get("headers", []), *_SAFE]}
             await send(message)
 
-        headers = _headers(scope)
-        failure = self._refusal(scope, headers)
-        if failure is None:
-            limit = self._limit(str(scope["path"]))
-            try:
-                await self._app(scope, _counting(receive, limit), noting)
-            except _TooLargeError:
-                failure = _too_large(limit)
-            except Exception as error:
-                # Passed on, the server under us would log it with names of files in it.
-                failure = judge(error)
-        if failure is not None and not is_begun[0]:
-            await respond(str(scope["path"]), failure)(scope, receive, noting)
+        try:
+            failure = self._refusal(scope, _headers(scope))
+            if failure is None:
+                failure = await self._pass(scope, receive, noting)
+            if failure is not None and not is_begun[0]:
+                await respond(str(scope["path"]), failure)(scope, receive, noting)
+        finally:
+            self._waiting -= not is_begun[0]
         # The route, not the path: names of images are nobody's business.
         route = getattr(scope.get("route"), "path", "-")
         spent = 1000 * (time.perf_counter() - started)
         _log.info("%s %s %d %.0f ms", scope["method"], route, status[0], spent)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> Failure | None:
+        """Let the app answer; return what it failed with."""
+        limit = self._limit(str(scope["path"]))
+        try:
+            await self._app(scope, _counting(receive, limit), send)
+        except _TooLargeError:
+            return _too_large(limit)
+        except Exception as error:
+            # Passed on, the server under us would log it with names of files in it.
+            return judge(error)
+        return None
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Failure | None:
         path = str(scope["path"])
@@ -100,7 +112,8 @@ class Gate:
                 f"{host[:60]!r}; use the address it printed",
             )
         if path not in OPEN and path.split("/")[1] in GUARDED:
-            return self._check_token(scope, headers) or self._check_length(path, headers)
+            refused = self._check_token(scope, headers) or self._check_length(path, headers)
+            return refused or self._check_room()
         return self._check_length(path, headers)
 
     def _check_token(self, scope: Scope, headers: Mapping[str, str]) -> Failure | None:
@@ -114,6 +127,16 @@ class Gate:
         if cookie is None:
             return _NO_TOKEN
         return _check_origin(scope, headers) if _same(cookie, expected) else _WRONG_TOKEN
+
+    def _check_room(self) -> Failure | None:
+        if self._waiting <= self._settings.max_waiting:
+            return None
+        return Failure(
+            503,
+            "busy",
+            f"{self._settings.max_waiting} requests wait for their answer, which is all this "
+            "server takes; nothing was done, try again in a moment",
+        )
 
     def _check_length(self, path: str, headers: Mapping[str, str]) -> Failure | None:
         length = headers.get("content-length", "0")

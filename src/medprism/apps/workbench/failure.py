@@ -55,6 +55,8 @@ _ANSWERS: Final[tuple[tuple[type[MedprismError], int, str], ...]] = (
     (FormatVersionError, 422, "bad_value"),
     (CheckpointError, 422, "bad_value"),
 )
+# Seconds after which what was refused may be tried again.
+_RETRY_AFTER: Final = {"full": "10", "busy": "2"}
 _HTTP_CODES: Final[dict[int, tuple[str, str]]] = {
     400: ("bad_request", "the request cannot be read; docs/server.md shows its form"),
     404: ("not_found", "there is nothing at this address; docs/server.md lists all routes"),
@@ -123,7 +125,8 @@ def respond(request_path: str, failure: Failure) -> JSONResponse:
     body = failure.body()
     if request_path in PATHS:
         body["detail"] = failure.message
-    headers = {"Retry-After": "10"} if failure.status == 503 else None
+    seconds = _RETRY_AFTER.get(failure.code)
+    headers = None if seconds is None else {"Retry-After": seconds}
     return JSONResponse(body, status_code=failure.status, headers=headers)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from medprism.core.errors import PromptError
 from medprism.core.labels import encode_runs
 from medprism.core.prompt import Mask2d
 from medprism.inference.annotation import Annotation, LabelState
@@ -86,6 +87,29 @@ def masks_on(session: Session, slice_index: int) -> dict[str, Mask2d]:
     shown = {name: annotation.mask_on(name, at) for name in annotation.labels}
     empty = np.zeros(image.geometry.shape[1:], dtype=bool)
     return {name: empty if mask is None else mask for name, mask in shown.items()}
+
+
+def shown_first(session: Session) -> int:
+    """Return the slice that the page begins with: the middle one, or of those with a mask.
+
+    client/src/work/opening.ts decides the same.
+
+    Raises:
+        PromptError: no image is open.
+    """
+    image = session.image
+    if image is None:
+        raise PromptError("no image is open")
+    middle = image.num_slices // 2
+    masked = {
+        index
+        for state in session.annotation.labels.values()
+        for index, one in state.slices.items()
+        if one.result is not None and one.result.mask
+    }
+    if not masked or middle in masked:
+        return middle
+    return sorted(masked)[len(masked) // 2]
 
 
 def runs_of(mask: Mask2d) -> Json:

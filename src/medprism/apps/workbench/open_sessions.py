@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
 
-from medprism.apps.workbench.open_session import OpenSession
+from medprism.apps.workbench.open_session import OpenSession, shown_first
 from medprism.apps.workbench.turns import Courteous, ModelTurns
 from medprism.core.errors import ExpiredError, FullError, MedprismError, WriteError
 from medprism.project.annotating import (
@@ -84,6 +84,8 @@ class OpenSessions:
         self._preparing: dict[int, tuple[_Stop, Future[None]]] = {}
         self._knowledge = 0
         self._background = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        # A lane of its own: the first click comes sooner than the next image.
+        self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
     def open(
         self, image: int, author: str, *, take_over: bool = False, wants_presegment: bool = False
@@ -220,9 +222,12 @@ class OpenSessions:
             job = self._background.submit(self._prepare, image, author, stop)
             self._preparing[image] = (stop, job)
 
-    def encode(self, image: int) -> None:
-        """Encode in the background what a person sees first of an image, for the first click."""
-        self._background.submit(self._encode, image)
+    def encode(self, opened: OpenSession) -> None:
+        """Encode in the background what a person sees first of an image, for the first click.
+
+        A click that comes earlier waits for it; a session that is closed earlier needs it no more.
+        """
+        self._encoding.submit(self._encode, opened)
 
     def sweep(self) -> None:
         """End what has run out, and save what has changed; called every few seconds."""
@@ -241,6 +246,7 @@ class OpenSessions:
         with self._lock:
             for stop, _ in self._preparing.values():
                 stop.is_wanted.set()
+        self._encoding.shutdown(wait=True, cancel_futures=True)
         self._background.shutdown(wait=True, cancel_futures=True)
         for opened in self.list():
             try:
@@ -299,10 +305,13 @@ class OpenSessions:
             with self._lock:
                 self._preparing.pop(image, None)
 
-    def _encode(self, image: int) -> None:
+    def _encode(self, opened: OpenSession) -> None:
         try:
-            self._turns.give_way(lambda: False)
-            encode_ahead(self._desk, image)
+            self._turns.give_way(lambda: opened.is_closed)
+            with opened.lock:
+                first = shown_first(opened.session)
+            if not opened.is_closed:
+                encode_ahead(self._desk, opened.image, first)
         except MedprismError:
             # The first click will say what is wrong.
             _log.debug("an image could not be encoded ahead")
