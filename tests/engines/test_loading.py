@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from medprism.core.errors import CheckpointError, ConfigError, MedprismError
-from medprism.engines.loading import ENGINES, checkpoint_path, load
+from medprism.engines.engine import REFERENCE_ENGINE
+from medprism.engines.loading import checkpoint_path, load
 from medprism.models.catalog import PRESETS
 from medprism.models.checkpoint import load_checkpoint, save_checkpoint
 from medprism.models.segmenter import Segmenter
@@ -37,7 +38,7 @@ def test_a_path_gives_a_model_that_is_ready(stored: Path) -> None:
     assert isinstance(loaded.segmenter, Segmenter)
     assert loaded.name == str(stored)
     assert loaded.long_side == 64
-    assert loaded.engine == ENGINES[0]
+    assert loaded.engine == REFERENCE_ENGINE
     assert loaded.threads == torch.get_num_threads()
     assert loaded.concepts.names == CONCEPTS.names
     assert loaded.weights_hash == load_checkpoint(stored).weights_hash

@@ -16,6 +16,7 @@ class LoadedModel:
     `name` loads the same model again. `long_side` is the size in pixels that the long side of a
     slice is brought to. `weights_hash` identifies the stored weights, `engine` and `threads` how
     they are run; the three decide whether a prompt log can be replayed bit for bit.
+    `engine_reason` says in one sentence why this engine was taken.
     """
 
     name: str
@@ -26,3 +27,4 @@ class LoadedModel:
     engine: str
     threads: int
     card: dict[str, Any]
+    engine_reason: str = ""

@@ -5,35 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from medprism.core.concepts import ConceptTable
 from medprism.core.errors import CheckpointError, ConfigError
+from medprism.engines.engine import REFERENCE_ENGINE, engine_named
 from medprism.engines.loaded import LoadedModel
+from medprism.engines.verdict import AUTO, Choice, choose_engine
 from medprism.models.catalog import PRESETS, TPSEG_PRESETS, build_segmenter
 from medprism.models.checkpoint import hash_tensors, load_checkpoint
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
+from medprism.models.segmenter import Segmenter
+from medprism.models.tpseg.config import TPSegConfig
+from medprism.models.tpseg.model import TPSeg
 
-# Engines a checkpoint can run on, best first: `auto` takes the first.
-ENGINES: Final = ("torch",)
 
-
-def load(name_or_path: str | Path, engine: str = "auto", threads: int | None = None) -> LoadedModel:
+def load(name_or_path: str | Path, engine: str = AUTO, threads: int | None = None) -> LoadedModel:
     """Load a shipped model by its preset name, or any checkpoint by its path.
 
-    `threads` sets the number of CPU threads of the whole process; None leaves it as it is.
+    `engine` is a name of `engines.engine.ENGINES`; "auto" takes the fastest that a check on this
+    machine has passed for these weights, and without a check the reference (`LoadedModel.engine`
+    and `engine_reason` say which and why). `threads` sets the number of CPU threads of the whole
+    process; None leaves it as it is.
 
     Raises:
         CheckpointError: no such model, or a file that is not a whole checkpoint.
-        ConfigError: unknown engine, or a thread count below 1.
+        ConfigError: unknown engine or one that cannot run here, or a thread count below 1.
     """
-    chosen = ENGINES[0] if engine == "auto" else engine
-    if chosen not in ENGINES:
-        raise ConfigError(f"engine {engine!r} is unknown; use auto or {', '.join(ENGINES)}")
+    if engine != AUTO:
+        engine_named(engine)
     if threads is not None:
         if threads < 1:
             raise ConfigError(f"threads must be at least 1, got {threads}")
@@ -45,13 +48,16 @@ def load(name_or_path: str | Path, engine: str = "auto", threads: int | None = N
             f"checkpoint {checkpoint.info.name!r} names no long side; it was not written by "
             "medprism"
         )
+    model = build_segmenter(checkpoint)
+    choice = _choose(engine, model, checkpoint.weights_hash)
     return LoadedModel(
         name=str(name_or_path),
-        segmenter=build_segmenter(checkpoint),
+        segmenter=_start(choice.engine, model, checkpoint.weights_hash),
         concepts=checkpoint.info.concepts,
         long_side=long_side,
         weights_hash=checkpoint.weights_hash,
-        engine=chosen,
+        engine=choice.engine,
+        engine_reason=choice.reason,
         threads=torch.get_num_threads(),
         card={
             **checkpoint.info.card,
@@ -61,8 +67,26 @@ def load(name_or_path: str | Path, engine: str = "auto", threads: int | None = N
     )
 
 
+def _choose(engine: str, model: Segmenter, weights_hash: str) -> Choice:
+    if engine != AUTO:
+        return Choice(engine, "it was asked for")
+    if not isinstance(model, KPrism):
+        return Choice(REFERENCE_ENGINE, "only K-Prism runs on other engines")
+    return choose_engine(weights_hash, torch.get_num_threads())
+
+
+def _start(engine: str, model: Segmenter, weights_hash: str) -> Segmenter:
+    if isinstance(model, KPrism):
+        return engine_named(engine).make(model, weights_hash, torch.get_num_threads())
+    if engine != REFERENCE_ENGINE:
+        raise ConfigError(
+            f"engine {engine!r} runs K-Prism only; use auto or {REFERENCE_ENGINE} for this model"
+        )
+    return model
+
+
 def from_weights(
-    config: KPrismConfig,
+    config: KPrismConfig | TPSegConfig,
     weights: Mapping[str, Tensor],
     concepts: ConceptTable,
     long_side: int,
@@ -72,16 +96,16 @@ def from_weights(
     Its name is its weights hash, by which nothing can be loaded. Random states are left alone.
     """
     with torch.random.fork_rng(devices=[]):
-        model = KPrism(config).eval()
+        model = KPrism(config) if isinstance(config, KPrismConfig) else TPSeg(config)
     model.load_state_dict(dict(weights))
     digest = hash_tensors(weights)
     return LoadedModel(
         name=digest,
-        segmenter=model,
+        segmenter=model.eval(),
         concepts=concepts,
         long_side=long_side,
         weights_hash=digest,
-        engine=ENGINES[0],
+        engine=REFERENCE_ENGINE,
         threads=torch.get_num_threads(),
         card={},
     )

@@ -34,6 +34,7 @@ class EncodingKey:
     weights: str
     mask: str | None = None
     engine: str = "torch"
+    engine: str = "torch"
 
 
 class EncodingCache:

@@ -52,7 +52,7 @@ class Features(TensorValue):
 
     def select(self, index: Int64[Tensor, " requests"]) -> Features:
         """Return the features each request looks at."""
-        return self.map(lambda tensor: tensor.index_select(0, index))
+        return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
 
 
 @dataclass(frozen=True, eq=False)
