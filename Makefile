@@ -28,8 +28,8 @@ test: lint types ## everything that must hold before a change is merged
 	$(CALM) $(BIN)/python -m pytest -q -n 2 -m "not slow and not soak and not gpu"
 
 lint: .venv/installed-for-tests ## style, formatting and the direction of imports
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check --quiet src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks locks
+	$(BIN)/ruff format --check --quiet src tests benchmarks locks
 	$(BIN)/lint-imports --no-cache
 
 types: .venv/installed-for-tests ## static types

@@ -6,7 +6,7 @@ from medprism.apps.doctor import self_test as self_test_module
 from medprism.apps.doctor.finding import Finding
 from tests.apps.conftest import Command
 
-SUBJECTS = ("medprism", "packages", "torch", "decoders", "engine", "memory", "self-test")
+SUBJECTS = ("medprism", "packages", "torch", "decoders", "threads", "memory", "self-test")
 
 
 @pytest.fixture

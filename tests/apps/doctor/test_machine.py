@@ -7,23 +7,23 @@ import torch
 
 from medprism.apps.doctor import machine
 from medprism.apps.doctor.machine import (
-    check_engine,
     check_folders,
     check_memory,
+    check_threads,
     check_weights,
     working_folders,
 )
 from tests.models.checkpoints import save_nano
 
 
-def test_the_engine_is_named_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_compared_with_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    found = check_engine({"OMP_WAIT_POLICY": "passive"})
+    found = check_threads({"OMP_WAIT_POLICY": "passive"})
     assert found.state == "ok"
-    assert found.found.startswith("torch, 1 threads on ")
+    assert found.found.startswith("1 on ")
     assert found.found.endswith("OMP_WAIT_POLICY=passive")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4096)
-    crowded = check_engine({})
+    crowded = check_threads({})
     assert crowded.state == "note"
     assert "--threads" in crowded.advice
 

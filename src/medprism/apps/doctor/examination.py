@@ -19,15 +19,15 @@ def examine() -> Iterator[Finding]:
         return
     # They import torch and the readers, which do work by now.
     from medprism.apps.doctor.machine import (
-        check_engine,
         check_folders,
         check_memory,
+        check_threads,
         check_weights,
         working_folders,
     )
     from medprism.apps.doctor.self_test import self_test
 
-    yield check_engine()
+    yield check_threads()
     yield check_memory()
     yield from check_folders(working_folders())
     yield from check_weights()

@@ -1,4 +1,4 @@
-"""What the machine offers: engine and threads, memory, folders that can be written, weights."""
+"""What the machine offers: threads, memory, folders that can be written, weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import torch
 from medprism.apps.doctor.finding import Finding, State
 from medprism.core.durable import write_bytes
 from medprism.core.errors import CheckpointError, FormatVersionError, WriteError
-from medprism.engines.loading import ENGINES, shipped_path
+from medprism.data.preparation import available_cores
+from medprism.engines.loading import shipped_path
 from medprism.io.memory_budget import memory_bytes
 from medprism.models.catalog import PRESETS
 from medprism.models.checkpoint import load_checkpoint
@@ -25,20 +26,20 @@ _ENOUGH_SPACE: Final = 2**30
 _EMBEDDED: Final = "kprism-compact"
 
 
-def check_engine(environment: Mapping[str, str] = os.environ) -> Finding:
-    """Name the engine and its threads; many threads that spin are worth a word."""
-    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
-    found = f"{ENGINES[0]}, {threads} threads on {cores} cores"
+def check_threads(environment: Mapping[str, str] = os.environ) -> Finding:
+    """Compare the threads of torch with the cores there are."""
+    cores, threads = available_cores(), torch.get_num_threads()
+    found = f"{threads} on {cores} cores"
     if threads > cores:
         return Finding(
-            "engine",
+            "threads",
             "note",
             found,
             f"more threads than cores hinder one another: give --threads {cores}, or set "
             f"OMP_NUM_THREADS={cores}",
         )
     policy = environment.get("OMP_WAIT_POLICY")
-    return Finding("engine", "ok", found + (f", OMP_WAIT_POLICY={policy}" if policy else ""))
+    return Finding("threads", "ok", found + (f", OMP_WAIT_POLICY={policy}" if policy else ""))
 
 
 def check_memory(available: int | None = None) -> Finding:

@@ -62,7 +62,8 @@ def self_test(name_or_path: str | Path = "kprism-compact") -> Finding:
     reached = dice(session.mask("structure"), truth)
     ended = time.perf_counter()
     found = (
-        f"Dice {reached:.2f} with two clicks on a drawn structure; {loaded - started:.1f} s to "
+        f"Dice {reached:.2f} with two clicks on a drawn structure by engine "
+        f"{session.model.engine}; {loaded - started:.1f} s to "
         f"load, {ended - loaded:.1f} s to segment"
     )
     if reached < LEAST_DICE:
