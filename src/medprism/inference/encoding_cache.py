@@ -34,7 +34,6 @@ class EncodingKey:
     weights: str
     mask: str | None = None
     engine: str = "torch"
-    engine: str = "torch"
 
 
 class EncodingCache:
