@@ -302,6 +302,20 @@ def test_a_broken_image_says_why_and_is_passed_over(live: Live) -> None:
     assert desk.post(f"{desk.open(1)}/next", status=201)["image"] == 4
 
 
+def test_an_image_that_somebody_else_takes_first_is_passed_over(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, grace = Desk(live.client), Desk(live.client, "Grace")
+    session = ada.open(1)
+    grace.open(2)
+    # Chosen before Grace took it.
+    chosen, look = [live.project.images.get(2)], live.bench.sessions.next_image
+    monkeypatch.setattr(
+        live.bench.sessions, "next_image", lambda **at: chosen.pop() if chosen else look(**at)
+    )
+    assert ada.post(f"{session}/next", status=201)["image"] == 3
+
+
 def test_the_least_certain_image_comes_first_if_wanted(live: Live) -> None:
     desk = Desk(live.client)
     for image, doubt in ((1, 0.2), (3, 0.9), (4, 0.5)):

@@ -9,7 +9,13 @@ import numpy as np
 
 from medprism.apps.workbench.open_session import OpenSession
 from medprism.apps.workbench.workbench import Workbench
-from medprism.core.errors import ConflictError, LabelError, MedprismError, WriteError
+from medprism.core.errors import (
+    ConflictError,
+    InUseError,
+    LabelError,
+    MedprismError,
+    WriteError,
+)
 from medprism.inference.session import Session
 from medprism.project.annotating import knows_something
 from medprism.project.masks import Acceptance, Accepting
@@ -98,6 +104,9 @@ def go_on(
             return None
         try:
             found = open_for_work(bench, following.id, author, in_background=in_background)
+        except InUseError:
+            # Somebody was quicker; it is not offered again while they work on it.
+            continue
         except MedprismError:
             if bench.project.images.get(following.id).state != "broken":
                 raise

@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from medprism.apps.workbench.app import create_app
+from medprism.apps.workbench.freed_memory import limit_arenas
 from medprism.apps.workbench.settings import WorkbenchSettings
 from medprism.apps.workbench.workbench import Workbench
 from medprism.core.errors import ConfigError
@@ -71,6 +72,7 @@ def run(
         ConfigError: the port is taken.
     """
     quiet_libraries()
+    limit_arenas()
     listening = listen(settings)
     try:
         loaded = load(model)

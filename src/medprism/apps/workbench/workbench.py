@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from medprism.apps.workbench.freed_memory import MemorySweep
 from medprism.apps.workbench.job_runner import JobRunner, Outcome
 from medprism.apps.workbench.open_session import OpenSession
 from medprism.apps.workbench.open_sessions import OpenSessions
@@ -70,7 +71,7 @@ class Workbench:
         )
         self._open_chosen()
         self.trainer = Trainer(self.desk, model)
-        self.sweeps: list[Callable[[], None]] = [self.sessions.sweep]
+        self.sweeps: list[Callable[[], None]] = [self.sessions.sweep, MemorySweep()]
         self.endings: list[Callable[[], None]] = []
         self._is_ending = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
