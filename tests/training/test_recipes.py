@@ -3,13 +3,26 @@ from __future__ import annotations
 import pytest
 import torch
 
-from medprism.models.catalog import ARCHITECTURES, PRESETS
+from medprism.models.catalog import ARCHITECTURES, PRESETS, TPSEG_PRESETS
 from medprism.models.segmenter import Prompts
 from medprism.training.config import TrainConfig
 from medprism.training.recipes import RECIPES
 
 
-@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_of_tasks_fit_their_models() -> None:
+    for name, recipe in RECIPES.items():
+        config = recipe(1000)
+        assert (config.phases is not None) == (config.preset in TPSEG_PRESETS), name
+        if config.phases is not None:
+            preset = TPSEG_PRESETS[config.preset]
+            multiple = preset.config(3).trunk.multiple
+            assert all(stage.size % multiple == 0 for stage in config.stages)
+            assert config.stages[-1].size == preset.long_side
+            assert config.odds == (1.0, 0.0, 0.0)
+            assert TrainConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("kprism")])
 def test_every_recipe_fits_its_model(name: str) -> None:
     config = RECIPES[name](1000)
     assert config.steps == 1000

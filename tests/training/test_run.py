@@ -16,7 +16,8 @@ from medprism.models.checkpoint import load_checkpoint
 from medprism.models.kprism.config import KPrismConfig
 from medprism.training import run as run_module
 from medprism.training.loop import STATE_FILE, Validate
-from medprism.training.run import BEST, LAST, Run, RunOrder
+from medprism.training.run import BEST, LAST, Run
+from medprism.training.run_order import RunOrder
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.state import read_average
 from medprism.training.timing import Timing

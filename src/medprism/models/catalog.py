@@ -71,6 +71,12 @@ TPSEG_PRESETS: Final[dict[str, Preset[TPSegConfig]]] = {
     "tpseg-nano": Preset("tpseg", tpseg_nano, 64, "tests"),
 }
 
+# Whatever a session drives, by the name of its preset.
+SEGMENTER_PRESETS: Final[dict[str, Preset[KPrismConfig] | Preset[TPSegConfig]]] = {
+    **PRESETS,
+    **TPSEG_PRESETS,
+}
+
 
 def build_segmenter(checkpoint: Checkpoint) -> Segmenter:
     """Return what a session drives, of any architecture that fulfils `Segmenter`.

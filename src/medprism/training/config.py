@@ -47,6 +47,26 @@ class PretrainedTrunk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhaseConfig:
+    """How TP-Seg learns: its trunk on all tasks together, then its adapters [TPSeg].
+
+    For `joint_share` of the steps the adapters stay at their start and all else learns; after that
+    the trunk is frozen and the adapters learn. With `kept_rows` above 0 tasks are added to a
+    checkpoint: only the rows of tasks from that number on learn, all else stays bit for bit.
+    """
+
+    joint_share: float = 0.6
+    kept_rows: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.joint_share <= 1 or self.kept_rows < 0:
+            raise ConfigError(
+                f"joint_share must be of 0..1 and kept_rows at least 0, got {self.joint_share} and "
+                f"{self.kept_rows}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A whole run. Steps are fixed at its start; everything random comes from `seed` and step.
 
@@ -56,7 +76,8 @@ class TrainConfig:
     outputs from the first layer to the final map. `self_reference_until` is the share of the run
     over which an augmented copy of the query as its own reference fades out. `class_rate` is the
     rate of the class table beside the run's: a row learns only when its concept is asked for.
-    `pretrained` is None for a run whose weights all start at random.
+    `pretrained` is None for a run whose weights all start at random, `phases` for every model but
+    TP-Seg.
     """
 
     preset: str
@@ -76,6 +97,7 @@ class TrainConfig:
     class_rate: float = 1.0
     bfloat16: bool = True
     pretrained: PretrainedTrunk | None = None
+    phases: PhaseConfig | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.stages:
@@ -113,7 +135,14 @@ class TrainConfig:
             }
             trunk = payload["pretrained"]
             pretrained = None if trunk is None else PretrainedTrunk(**trunk)
-            return cls(**{**rest, "stages": stages, "pretrained": pretrained})
+            # Runs that began before there were phases have none.
+            phases = payload.get("phases")
+            parts = {
+                "stages": stages,
+                "pretrained": pretrained,
+                "phases": None if phases is None else PhaseConfig(**phases),
+            }
+            return cls(**{**rest, **parts})
         except (KeyError, TypeError) as error:
             raise ConfigError(f"training settings are incomplete or unknown: {error}") from error
 

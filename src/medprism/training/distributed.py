@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from medprism.core.errors import ConfigError
+from medprism.models.blocks.prototypes import BankTally
 from medprism.training.step import Batch, StepRandomness
 
 
@@ -123,6 +124,19 @@ def share_of(
     )
     numbers = tuple(int(number) for number in requests)
     return part, replace(randomness, numbers=numbers), len(requests) / len(batch.concept)
+
+
+def add_up(tallies: tuple[BankTally, ...]) -> tuple[BankTally, ...]:
+    """Return the sums of all processes' tallies, so that their banks stay alike."""
+    if not dist.is_initialized():
+        return tallies
+
+    def summed(tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    return tuple(tally.map(summed) for tally in tallies)
 
 
 def same_everywhere(tensors: dict[str, Tensor]) -> bool:

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medprism.core.errors import CheckpointError
 from medprism.models.checkpoint import Checkpoint
-from medprism.models.kprism.model import KPrism
 
 # The tensors that have one row a class.
 CLASS_TENSORS: Final = ("classes.content", "classes.position")
 
 
-def begin_with(model: KPrism, checkpoint: Checkpoint) -> None:
+def begin_with(
+    model: nn.Module, checkpoint: Checkpoint, growing: Collection[str] = CLASS_TENSORS
+) -> None:
     """Copy a checkpoint's weights into a model; classes it does not know stay as they were drawn.
 
-    The model's class table must begin with the checkpoint's.
+    The model's class table must begin with the checkpoint's; `growing` are the names of the
+    tensors that have one row a class.
 
     Raises:
         CheckpointError: the checkpoint is of another preset or architecture.
     """
     own = model.state_dict()
-    _check_layout(own, checkpoint)
+    _check_layout(own, checkpoint, growing)
     with torch.no_grad():
         for name, stored in checkpoint.tensors.items():
             target = own[name]
-            part = target[: len(stored)] if name in CLASS_TENSORS else target
+            part = target[: len(stored)] if name in growing else target
             part.copy_(stored.to(part.dtype))
 
 
-def _check_layout(own: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+def _check_layout(
+    own: Mapping[str, Tensor], checkpoint: Checkpoint, growing: Collection[str]
+) -> None:
     stored = checkpoint.tensors
     wrong = sorted(own.keys() ^ stored.keys()) or [
         name
         for name, tensor in stored.items()
-        if not _fits(tensor.shape, own[name].shape, may_grow=name in CLASS_TENSORS)
+        if not _fits(tensor.shape, own[name].shape, may_grow=name in growing)
     ]
     if wrong:
         raise CheckpointError(

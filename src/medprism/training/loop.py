@@ -67,7 +67,7 @@ class Learner:
 
 
 # Takes the model of a run; a run that goes on gets the same learner again.
-MakeLearner = Callable[[KPrism, TrainConfig], Learner]
+MakeLearner = Callable[[Any, TrainConfig], Learner]
 
 
 def learn_everything(model: KPrism, config: TrainConfig) -> Learner:
@@ -97,7 +97,7 @@ class _Meter:
 
 
 def train(
-    model: KPrism,
+    model: nn.Module,
     sampler: DrawsEpisodes,
     config: TrainConfig,
     folder: Path,

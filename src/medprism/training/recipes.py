@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from medprism.training.config import PretrainedTrunk, StageConfig, TrainConfig
+from medprism.training.config import PhaseConfig, PretrainedTrunk, StageConfig, TrainConfig
 
 
 def kprism_compact(steps: int) -> TrainConfig:
@@ -76,9 +76,53 @@ def kprism_nano(steps: int) -> TrainConfig:
     )
 
 
+def tpseg_compact(steps: int) -> TrainConfig:
+    """Return a run of TP-Seg on ordinary computers: 128 pixels, then 256."""
+    return TrainConfig(
+        preset="tpseg-compact",
+        steps=steps,
+        stages=(
+            StageConfig(size=128, share=0.6, requests=16),
+            StageConfig(size=256, share=0.4, requests=8),
+        ),
+        odds=(1.0, 0.0, 0.0),
+        phases=PhaseConfig(),
+    )
+
+
+def tpseg_base(steps: int) -> TrainConfig:
+    """Return the release's run at 512 pixels [TPSeg]; needs a GPU, and has no trained trunk."""
+    return TrainConfig(
+        preset="tpseg-base",
+        steps=steps,
+        stages=(StageConfig(size=512, share=1.0, requests=8),),
+        odds=(1.0, 0.0, 0.0),
+        peak_rate=5e-4,
+        weight_decay=5e-4,
+        phases=PhaseConfig(),
+    )
+
+
+def tpseg_nano(steps: int) -> TrainConfig:
+    """Return a run of seconds, for tests."""
+    return TrainConfig(
+        preset="tpseg-nano",
+        steps=steps,
+        stages=(StageConfig(size=64, share=1.0, requests=8),),
+        odds=(1.0, 0.0, 0.0),
+        peak_rate=3e-3,
+        ema=0.98,
+        bfloat16=False,
+        phases=PhaseConfig(),
+    )
+
+
 RECIPES: Final[dict[str, Callable[[int], TrainConfig]]] = {
     "kprism-compact": kprism_compact,
     "kprism-compact-continued": kprism_compact_continued,
     "kprism-base": kprism_base,
     "kprism-nano": kprism_nano,
+    "tpseg-compact": tpseg_compact,
+    "tpseg-base": tpseg_base,
+    "tpseg-nano": tpseg_nano,
 }

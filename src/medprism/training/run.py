@@ -15,25 +15,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
 from medprism.core.concepts import ConceptTable
 from medprism.core.durable import make_folder
 from medprism.core.errors import ConfigError, StoreError
 from medprism.core.progress import Progress
-from medprism.data.diet import choose_diet
-from medprism.data.episode import EpisodeConfig, EpisodeSampler
 from medprism.data.store import SliceStore, read_manifest
-from medprism.models.catalog import PRESETS
-from medprism.models.checkpoint import Checkpoint, load_checkpoint
-from medprism.models.kprism.config import KPrismConfig
-from medprism.models.kprism.model import KPrism
+from medprism.models.catalog import SEGMENTER_PRESETS
+from medprism.models.checkpoint import load_checkpoint
+from medprism.training.course import course_of, make_sampler
 from medprism.training.distributed import Replicas
-from medprism.training.initial import begin_with
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
-from medprism.training.pretrained import start_trunk
 from medprism.training.recipes import RECIPES
+from medprism.training.run_order import RunOrder
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.shipping import make_info, write_checkpoint
 from medprism.training.state import Position, average_of, read_average
@@ -47,33 +42,7 @@ SAVE_SECONDS: Final = 60.0
 SAVE_STEPS: Final = 100
 
 # store, class table, long side, model settings -> the function that training validates with
-MakeValidate = Callable[[SliceStore, ConceptTable, int, KPrismConfig], Validate]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOrder:
-    """How a run is to be started: `steps` or `minutes`, one of the two.
-
-    `licences` limits the training sets by kind (see `data.licence`); `start` is a checkpoint to
-    begin with. `synthetic` and `task_change` are shares of images (see `EpisodeConfig`).
-    """
-
-    recipe: str
-    store: Path
-    steps: int | None = None
-    minutes: float | None = None
-    licences: tuple[str, ...] = ()
-    start: Path | None = None
-    synthetic: float = 0.0
-    task_change: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise ConfigError(f"no recipe {self.recipe!r}; there is {', '.join(RECIPES)}")
-        if (self.steps is None) == (self.minutes is None):
-            raise ConfigError("give the length of the run either in steps or in minutes")
-        if self.minutes is not None and not 0 < self.minutes < float("inf"):
-            raise ConfigError(f"minutes must be above 0, got {self.minutes}")
+MakeValidate = Callable[[SliceStore, ConceptTable, int, Any], Validate]
 
 
 class Run:
@@ -89,13 +58,8 @@ class Run:
                 "cannot go on with the same batches; start a new run"
             )
         self.store = store.only(record.sets)
-        self.sampler = EpisodeSampler(
-            self.store,
-            record.concepts,
-            "train",
-            EpisodeConfig(synthetic=record.synthetic, task_change=record.task_change),
-            partial=record.partial,
-        )
+        self.course = course_of(record.config)
+        self.sampler = make_sampler(record, self.store)
 
     @classmethod
     def start(cls, folder: Path, order: RunOrder, make_validate: MakeValidate | None) -> Run:
@@ -110,28 +74,25 @@ class Run:
         make_folder(folder, "run folder")
         checkpoint = None if order.start is None else load_checkpoint(order.start)
         store = order.store.resolve()
-        diet = choose_diet(
-            SliceStore.open(store),
-            order.licences,
-            None if checkpoint is None else checkpoint.info.concepts,
-        )
-        sets = tuple(info.name for info in diet.infos)
+        config = RECIPES[order.recipe](1 if order.steps is None else order.steps)
+        choose = course_of(config).choose
+        chosen, config = choose(SliceStore.open(store), order, checkpoint, config)
         record = RunRecord(
             recipe=order.recipe,
-            config=RECIPES[order.recipe](1 if order.steps is None else order.steps),
+            config=config,
             schedule=Schedule(),
-            concepts=diet.concepts,
-            partial=diet.partial,
-            sets=sets,
+            concepts=chosen.concepts,
+            partial=chosen.partial,
+            sets=chosen.sets,
             store=store,
-            parts=_parts(store, sets),
+            parts=_parts(store, chosen.sets),
             synthetic=order.synthetic,
             task_change=order.task_change,
             start=None if order.start is None else str(order.start.resolve()),
             timing={},
         )
         run = cls(folder, record)
-        _build(record, checkpoint)
+        run.course.build(record, checkpoint)
         run.record = run._scheduled(order, make_validate)
         run.record.save(folder)
         return run
@@ -150,7 +111,7 @@ class Run:
         """Return the function that validates this run; None where it has no `val` slices."""
         if make_validate is None or not any(row.split == "val" for row in self.store.rows):
             return None
-        preset = PRESETS[self.record.config.preset]
+        preset = SEGMENTER_PRESETS[self.record.config.preset]
         concepts = self.record.concepts
         return make_validate(self.store, concepts, preset.long_side, preset.config(len(concepts)))
 
@@ -174,7 +135,7 @@ class Run:
         checkpoint = None if path is None else load_checkpoint(Path(path))
         keeper = _Keeper(self, log, progress)
         position = train(
-            _build(self.record, checkpoint),
+            self.course.build(self.record, checkpoint),
             self.sampler,
             self.record.config,
             self.folder,
@@ -184,6 +145,7 @@ class Run:
             log=keeper,
             progress=progress,
             replicas=replicas,
+            make_learner=self.course.make_learner,
         )
         if position.step and (replicas is None or replicas.rank == 0):
             weights = read_average(self.folder / STATE_FILE)
@@ -199,7 +161,14 @@ class Run:
     ) -> Path:
         """Write a checkpoint of this run into its folder and return its path."""
         infos = self.store.infos.values()
-        info = make_info(self.record.config, self.record.concepts, infos, position, metrics=metrics)
+        info = make_info(
+            self.record.config,
+            self.record.concepts,
+            infos,
+            position,
+            metrics=metrics,
+            card=self.course.describe(self.record, self.store),
+        )
         write_checkpoint(self.folder / name, info, weights)
         return self.folder / name
 
@@ -215,20 +184,24 @@ class Run:
             validate_every=max(1, steps // VALIDATIONS),
             log_every=max(1, min(20, steps // VALIDATIONS)),
         )
-        config = RECIPES[order.recipe](steps)
+        config = replace(self.record.config, steps=steps)
         return replace(self.record, config=config, schedule=schedule, timing=timing)
 
     def _time(
         self, minutes: float, make_validate: MakeValidate | None
     ) -> tuple[int, dict[str, Any]]:
-        record = self.record
+        record, course = self.record, self.course
         timing = time_steps(
-            lambda: _build(record, None), self.sampler, RECIPES[record.recipe](1000), minutes
+            lambda: course.build(record, None),
+            self.sampler,
+            replace(record.config, steps=1000),
+            minutes,
+            course.make_learner,
         )
         validate = self.validator(make_validate)
         started = time.monotonic()
         if validate is not None:
-            validate(average_of(_build(record, None)))
+            validate(average_of(course.build(record, None)))
         one_validation = time.monotonic() - started
         steps = steps_within(record.config, timing, minutes, (VALIDATIONS + 2) * one_validation)
         described = {
@@ -271,19 +244,6 @@ def refuse_used(folder: Path) -> None:
         raise ConfigError(
             f"{folder} holds a run already; go on with it (--resume), or choose another folder"
         )
-
-
-def _build(record: RunRecord, checkpoint: Checkpoint | None) -> KPrism:
-    """Return the model a run begins with; the same seed gives the same weights."""
-    preset = PRESETS[record.config.preset]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(record.config.seed)
-        model = KPrism(preset.config(len(record.concepts)))
-    if checkpoint is None:
-        start_trunk(model, record.config.pretrained)
-    else:
-        begin_with(model, checkpoint)
-    return model
 
 
 def _parts(store: Path, sets: tuple[str, ...]) -> dict[str, str]:

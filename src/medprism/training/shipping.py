@@ -13,7 +13,7 @@ from medprism.core.concepts import ConceptTable
 from medprism.core.preprocess import RULES
 from medprism.data.case import DatasetInfo
 from medprism.data.licence import licence_kind
-from medprism.models.catalog import PRESETS
+from medprism.models.catalog import SEGMENTER_PRESETS
 from medprism.models.checkpoint import CheckpointInfo, save_checkpoint, to_half
 from medprism.training.config import TrainConfig
 from medprism.training.state import Position
@@ -47,7 +47,7 @@ def make_info(
     replaces, the intended use and the licence of the weights (see `weights_licence`).
     """
     sets = tuple(infos)
-    preset = PRESETS[config.preset]
+    preset = SEGMENTER_PRESETS[config.preset]
     return CheckpointInfo(
         name=config.preset,
         architecture=preset.architecture,

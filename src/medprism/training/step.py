@@ -106,7 +106,7 @@ class TrainingStep(nn.Module):
                 weight = self.later_weight if number else 1.0
                 total = total + weight * per_request.mean()
                 losses.append(float(per_request.detach().mean()))
-                dices.append(_mean_dice(probability.numpy() >= 0.5, truth))
+                dices.append(mean_dice(probability.numpy() >= 0.5, truth))
         return StepResult(total, tuple(losses), tuple(dices))
 
     def _references(self, batch: Batch) -> ReferenceFeatures:
@@ -164,10 +164,11 @@ def _correction(
     return next_click(mask, truth) if rng.random() < 0.6 else draw_next_click(rng, mask, truth)
 
 
-def _mean_dice(
+def mean_dice(
     mask: Bool[np.ndarray, "requests height width"],
     truth: Bool[np.ndarray, "requests height width"],
 ) -> float:
+    """Return the mean over requests of Dice; an empty mask of an empty truth counts 1."""
     both = (mask & truth).sum((1, 2))
     size = mask.sum((1, 2)) + truth.sum((1, 2))
     return float(np.mean(np.where(size == 0, 1.0, 2 * both / np.maximum(size, 1))))

@@ -10,9 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from torch import nn
+
 from medprism.core.errors import CancelledError, ConfigError
 from medprism.core.progress import Progress, SilentProgress
-from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes
 from medprism.training.config import HasStages, StageConfig, TrainConfig
 from medprism.training.loop import MakeLearner, Schedule, learn_everything, train
@@ -70,7 +71,7 @@ class _NoLog:
 
 
 def time_steps(
-    build: Callable[[], KPrism],
+    build: Callable[[], nn.Module],
     sampler: DrawsEpisodes,
     config: TrainConfig,
     minutes: float,

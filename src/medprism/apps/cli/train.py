@@ -25,6 +25,10 @@ def train(
         str, typer.Option(help="Only sets of these kinds: yes, non-commercial, unclear, ...")
     ] = "",
     init: Annotated[Path | None, typer.Option(help="Checkpoint to begin with.")] = None,
+    tasks: Annotated[str, typer.Option(help="Tasks of TP-Seg to learn (default: all).")] = "",
+    add_task: Annotated[
+        list[str] | None, typer.Option(help="Task to add to --init, all else kept (repeatable).")
+    ] = None,
     synthetic: Annotated[
         float, typer.Option(help="Share of images with made-up regions as targets (0 to 1).")
     ] = 0.0,
@@ -46,6 +50,8 @@ def train(
         resume=resume,
         licences=licences,
         init=init,
+        tasks=tasks,
+        add_task=tuple(add_task or ()),
         synthetic=synthetic,
         task_change=task_change,
         threads=threads,

@@ -23,12 +23,15 @@ from medprism.data.licence import KINDS
 from medprism.data.preparation import PrepareConfig, prepare
 from medprism.data.store import SliceStore
 from medprism.evaluation.sample_overlays import make_sample_overlays
+from medprism.evaluation.task_validation import make_task_validate
 from medprism.evaluation.validation import make_validate
 from medprism.models.kprism.config import KPrismConfig
+from medprism.models.tpseg.config import TPSegConfig
 from medprism.training.distributed import Replicas, joined_processes
 from medprism.training.figures import Together, open_logs
 from medprism.training.loop import Validate
-from medprism.training.run import BEST, LAST, Run, RunOrder, refuse_used
+from medprism.training.run import BEST, LAST, Run, refuse_used
+from medprism.training.run_order import RunOrder
 from medprism.training.state import Position
 
 STOPPED: Final = 130
@@ -47,6 +50,8 @@ class TrainWish:
     resume: bool
     licences: str
     init: Path | None
+    tasks: str
+    add_task: tuple[str, ...]
     synthetic: float
     task_change: float
     threads: int | None
@@ -104,6 +109,8 @@ def _start(wish: TrainWish, album: _Album) -> Run:
         minutes=wish.minutes,
         licences=split_list(wish.licences, "--licences", KINDS) if wish.licences else (),
         start=wish.init,
+        tasks=split_list(wish.tasks, "--tasks") if wish.tasks else (),
+        added=wish.add_task,
         synthetic=wish.synthetic,
         task_change=wish.task_change,
     )
@@ -134,6 +141,8 @@ def _resume(wish: TrainWish) -> Run:
         "--steps": wish.steps,
         "--licences": wish.licences,
         "--init": wish.init,
+        "--tasks": wish.tasks,
+        "--add-task": wish.add_task,
         "--synthetic": wish.synthetic,
         "--task-change": wish.task_change,
     }
@@ -159,9 +168,15 @@ class _Album:
     logs: Together | None = None
 
     def make_validate(
-        self, store: SliceStore, concepts: ConceptTable, long_side: int, config: KPrismConfig
+        self,
+        store: SliceStore,
+        concepts: ConceptTable,
+        long_side: int,
+        config: KPrismConfig | TPSegConfig,
     ) -> Validate:
         """Return the function that training validates with."""
+        if isinstance(config, TPSegConfig):
+            return make_task_validate(store, concepts, long_side, config)
         validate = make_validate(store, concepts, long_side, config)
         if find_spec("tensorboard") is None:
             return validate

@@ -1,0 +1,57 @@
+"""What a training run is asked to do, before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medprism.core.errors import ConfigError
+from medprism.training.recipes import RECIPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrder:
+    """How a run is to be started: `steps` or `minutes`, one of the two.
+
+    `licences` limits the training sets by kind (see `data.licence`); `start` is a checkpoint to
+    begin with. `synthetic` and `task_change` are shares of images (see `EpisodeConfig`). Of TP-Seg,
+    `tasks` names those to learn (none is all), `added` those that are added to the checkpoint.
+    """
+
+    recipe: str
+    store: Path
+    steps: int | None = None
+    minutes: float | None = None
+    licences: tuple[str, ...] = ()
+    start: Path | None = None
+    synthetic: float = 0.0
+    task_change: float = 0.0
+    tasks: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise ConfigError(f"no recipe {self.recipe!r}; there is {', '.join(RECIPES)}")
+        if (self.steps is None) == (self.minutes is None):
+            raise ConfigError("give the length of the run either in steps or in minutes")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ConfigError(f"minutes must be above 0, got {self.minutes}")
+        self._check_tasks()
+
+    def _check_tasks(self) -> None:
+        has_tasks = RECIPES[self.recipe](1).phases is not None
+        if not has_tasks and (self.tasks or self.added):
+            raise ConfigError(
+                f"{self.recipe} learns all classes of its sets; --tasks and --add-task are for the "
+                "recipes of TP-Seg"
+            )
+        if has_tasks and (self.synthetic or self.task_change):
+            raise ConfigError(
+                f"{self.recipe} is asked by task alone; --synthetic and --task-change are for "
+                "recipes that learn from references and marks"
+            )
+        if self.added and (self.start is None or self.tasks):
+            raise ConfigError(
+                "--add-task adds to the tasks of a checkpoint; give it by --init, and leave "
+                "--tasks out"
+            )
