@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from medprism.core.errors import (
     PromptError,
     WriteError,
 )
+from medprism.core.image import Image
 from medprism.inference.archive import list_images, segment_file, segment_folder
 from medprism.inference.knowledge import Knowledge, PointMark
 from medprism.inference.outputs import Outputs
@@ -153,3 +155,30 @@ def test_folders_without_images_or_with_twins_are_refused(tmp_path: Path) -> Non
     _write(tmp_path / "twins" / "a.jpg")
     with pytest.raises(ImageReadError, match=r"a\.jpg and a\.png .* would share a name"):
         list_images(tmp_path / "twins")
+
+
+def test_the_next_image_is_read_while_one_is_segmented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        _write(tmp_path / "in" / f"{number}.png", number)
+    read = {f"{number}.png": threading.Event() for number in range(3)}
+
+    def note(path: Path) -> Image:
+        image = read_image(path)
+        read[path.name].set()
+        return image
+
+    session = _session()
+    ahead: list[bool] = []
+    open_image = session.set_image
+
+    def wait_for_the_next(image: Image) -> None:
+        following = f"{len(ahead) + 1}.png"
+        ahead.append(following not in read or read[following].wait(20))
+        open_image(image)
+
+    monkeypatch.setattr("medprism.inference.archive.read_image", note)
+    monkeypatch.setattr(session, "set_image", wait_for_the_next)
+    report = segment_folder(session, tmp_path / "in", LIVER, tmp_path / "out")
+    assert (len(report.segmented), ahead) == (3, [True, True, True])

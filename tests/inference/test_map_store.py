@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medprism.core.errors import WriteError
+from medprism.core.errors import ConfigError, WriteError
 from medprism.inference.map_store import MapStore
 
 
@@ -56,3 +56,18 @@ def test_a_full_temporary_folder_is_said_in_a_sentence(monkeypatch: pytest.Monke
     store.put(_map(0))
     with pytest.raises(WriteError, match=r"No space left on device; free space there or set"):
         store.put(_map(1))
+
+
+def test_without_a_file_older_maps_are_let_go_and_asking_for_one_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**_: object) -> None:
+        raise AssertionError("wrote to disk")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    store = MapStore(2 * _map(0).nbytes, spills=False)
+    numbers = [store.put(_map(seed)) for seed in range(5)]
+    assert store.num_bytes == 2 * _map(0).nbytes
+    np.testing.assert_array_equal(store.get(numbers[4]), _map(4))
+    with pytest.raises(ConfigError, match="was let go"):
+        store.get(numbers[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -94,7 +96,8 @@ def segment_folder(
     They have the format of their image, or `format`, a name of `io.writer.format_named`;
     `deidentify` is for all of them.
 
-    Examples are encoded once. A file that cannot be segmented is reported and left out.
+    Examples are encoded once, and while one image is segmented the next one is read. A file that
+    cannot be segmented is reported and left out.
 
     Raises:
         ImageReadError: no image file, or two whose masks would share a name.
@@ -110,13 +113,13 @@ def segment_folder(
     teach(session, knowledge)
     done: list[Segmented] = []
     failed: list[tuple[Path, str]] = []
-    for number, path in enumerate(images, start=1):
+    for number, (path, coming) in enumerate(_read_ahead(images), start=1):
         if progress.is_cancelled():
             raise CancelledError(
                 f"stopped before {path.name}; the masks of the images before it are in {out}"
             )
         try:
-            image = read_image(path)
+            image = coming.result()
             suffix = default_mask_suffix(image) if chosen is None else chosen.suffixes[0]
             mask = out / f"{stem_of(path)}{suffix}"
             outputs = Outputs(mask=mask, priority=priority, format=format, deidentify=deidentify)
@@ -128,6 +131,17 @@ def segment_folder(
             failed.append((path, str(error)))
         progress.report(number, len(images), path.name)
     return ArchiveReport(tuple(done), tuple(failed))
+
+
+def _read_ahead(images: Sequence[Path]) -> Iterator[tuple[Path, Future[Image]]]:
+    """Yield each path with its image to come; the next one is read while the caller computes."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as pool:
+        coming = pool.submit(read_image, images[0])
+        for path, after in zip(images, (*images[1:], None), strict=True):
+            here = coming
+            if after is not None:
+                coming = pool.submit(read_image, after)
+            yield path, here
 
 
 def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[Path, ...]:

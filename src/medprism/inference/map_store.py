@@ -12,7 +12,7 @@ from typing import IO, Final
 import numpy as np
 from jaxtyping import Float32
 
-from medprism.core.errors import WriteError
+from medprism.core.errors import ConfigError, WriteError
 
 BUDGET_BYTES: Final = 256 * 2**20
 
@@ -30,11 +30,13 @@ class MapStore:
 
     Undo is unlimited and every step must come back bit for bit, so maps are neither dropped nor
     rounded. The file has no name (it vanishes with the process) and is made only when needed.
-    Threads may share a store.
+    Without `spills` there is no file and they are let go: for one pass over an image, of which
+    only masks are wanted. Threads may share a store.
     """
 
-    def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
+    def __init__(self, budget_bytes: int = BUDGET_BYTES, *, spills: bool = True) -> None:
         self._budget = budget_bytes
+        self._spills = spills
         self._recent: OrderedDict[int, Map] = OrderedDict()
         self._places: dict[int, _Place] = {}
         self._num_bytes = 0
@@ -64,11 +66,20 @@ class MapStore:
             return number
 
     def get(self, number: int) -> Map:
-        """Return a map, read-only."""
+        """Return a map, read-only.
+
+        Raises:
+            ConfigError: it was let go.
+        """
         with self._lock:
             if number in self._recent:
                 self._recent.move_to_end(number)
                 return self._recent[number]
+            if number not in self._places:
+                raise ConfigError(
+                    "the probability map was let go, as the session's memory says; open one that "
+                    "keeps maps to undo, refine or read probabilities"
+                )
             values = self._read(self._places[number])
             self._keep(number, values)
             return values
@@ -86,7 +97,7 @@ class MapStore:
     def _keep(self, number: int, values: Map) -> None:
         while self._recent and self._num_bytes + values.nbytes > self._budget:
             oldest, evicted = next(iter(self._recent.items()))
-            if oldest not in self._places:
+            if self._spills and oldest not in self._places:
                 self._places[oldest] = self._write(evicted)
             del self._recent[oldest]
             self._num_bytes -= evicted.nbytes

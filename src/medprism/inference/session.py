@@ -79,7 +79,7 @@ class Session:
             )
         memory = memory or Memory.of(cache_bytes)
         zoom = ZoomSettings() if auto_zoom else None
-        self._bench = Bench(model, Encoder(model, memory.cache), zoom, author, memory.map_bytes)
+        self._bench = Bench(model, Encoder(model, memory.cache), zoom, author, memory)
         self._lock = threading.RLock()
         self._bank = ReferenceBank()
         self._workspace: Workspace | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,8 +16,8 @@ from medprism.inference.action import Action, Commit, Predict, UseReferences, la
 from medprism.inference.annotation import Annotation, SliceState
 from medprism.inference.encoder import Encoder
 from medprism.inference.history import History
-from medprism.inference.map_store import BUDGET_BYTES as MAP_BYTES
 from medprism.inference.map_store import MapStore
+from medprism.inference.memory import Memory
 from medprism.inference.prediction import Predictor, agree
 from medprism.inference.prompt_log import Event, Origin, PromptLog
 from medprism.inference.reference_bank import Provenance, Reference, ReferenceBank
@@ -31,14 +31,14 @@ from medprism.inference.zoom import ZoomSettings
 class Bench:
     """What a workspace works with: the model, its encoder, zoom (None: off), who annotates.
 
-    `map_bytes` of probability maps are held in memory, the others on disk.
+    `memory` says how many probability maps are held, and whether the others wait on disk.
     """
 
     model: LoadedModel
     encoder: Encoder
     zoom: ZoomSettings | None
     author: str
-    map_bytes: int = MAP_BYTES
+    memory: Memory = field(default_factory=Memory.of)
 
 
 class Foreseen:
@@ -79,7 +79,7 @@ class Workspace:
         self._bench = bench
         self._library = {one.digest: one for label in root.labels for one in root.of(label)}
         self._library.update(library or {})
-        self._store = MapStore(bench.map_bytes)
+        self._store = MapStore(bench.memory.map_bytes, spills=bench.memory.keeps_maps)
         self._predictor = Predictor(
             bench.model.segmenter, bench.encoder, image, self._store, bench.zoom
         )

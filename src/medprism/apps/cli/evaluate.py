@@ -30,6 +30,7 @@ def evaluate(
         typer.Option(help="Dataset folders: measure on images at their own size."),
     ] = None,
     no_zoom: Annotated[bool, typer.Option("--no-zoom", help="Without auto-zoom.")] = False,
+    engine: Annotated[str, typer.Option(help="Engine (medprism engines list).")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
@@ -49,6 +50,7 @@ def evaluate(
         unet_minutes=unet_minutes,
         data=tuple(data or ()),
         auto_zoom=not no_zoom,
+        engine=engine,
         threads=threads,
     )
     carry_out(wish, as_json=as_json)

@@ -44,6 +44,7 @@ class EvaluateWish:
     unet_minutes: float
     data: tuple[Path, ...]
     auto_zoom: bool
+    engine: str
     threads: int | None
 
 
@@ -55,7 +56,7 @@ def carry_out(wish: EvaluateWish, *, as_json: bool) -> None:
         datasets=split_list(wish.datasets, "--datasets") if wish.datasets else (),
         limit=wish.limit,
     )
-    loaded = load(wish.model, threads=wish.threads)
+    loaded = load(wish.model, wish.engine, wish.threads)
     store = SliceStore.open(wish.store)
     reader = FolderReader(store, find_datasets(wish.data)) if wish.data else StoreReader(store)
     chosen = split_list(wish.protocols, "--protocols", tuple(PROTOCOLS)) if wish.protocols else ()

@@ -12,7 +12,18 @@ from typing import Annotated
 
 import typer
 
-from medprism.apps.cli import annotate, data, doctor, evaluate, finetune, models, predict, train
+from medprism.apps.cli import (
+    annotate,
+    data,
+    doctor,
+    engines,
+    evaluate,
+    export,
+    finetune,
+    models,
+    predict,
+    train,
+)
 from medprism.apps.cli.failure import report
 
 _log = logging.getLogger("medprism")
@@ -32,6 +43,8 @@ app.command(name="finetune")(finetune.finetune)
 app.command(name="evaluate")(evaluate.evaluate)
 app.add_typer(data.app, name="data")
 app.command(name="models")(models.models)
+app.add_typer(engines.app, name="engines")
+app.command(name="export")(export.export)
 app.command(name="doctor")(doctor.doctor)
 
 

@@ -21,6 +21,7 @@ from medprism.core.errors import MedprismError, WriteError
 from medprism.engines.loading import load
 from medprism.inference.archive import ArchiveReport, segment_file, segment_folder
 from medprism.inference.knowledge import Knowledge
+from medprism.inference.memory import Memory
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import write_statistics
@@ -55,6 +56,7 @@ class Wish:
     series: str | None
     level: int | None
     tile: int | None
+    engine: str
     threads: int | None
 
 
@@ -68,7 +70,7 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
         raise WriteError(
             "nothing says where the mask goes; give -o FILE, or --to with the address of a PACS"
         )
-    session = Session(load(wish.model, threads=wish.threads))
+    session = Session(load(wish.model, wish.engine, wish.threads), memory=_memory(wish, knowledge))
     if tiling is not None and wish.level is not None and wish.out is not None:
         slides = segment_level(
             session, Path(wish.image), wish.level, knowledge, wish.out, tiling, _priority(wish)
@@ -81,6 +83,13 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
         write_statistics(wish.statistics, rows)
     typer.echo(_as_json(report) if as_json else "\n".join(_lines(report)))
     return _status(report.failed)
+
+
+def _memory(wish: Wish, knowledge: Knowledge) -> Memory | None:
+    """Keep probabilities only where something refines or writes them."""
+    if knowledge.has_marks or wish.probability is not None:
+        return None
+    return Memory.for_one_pass()
 
 
 def _status(failed: tuple[tuple[Path, str], ...]) -> int:
