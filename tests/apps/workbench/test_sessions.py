@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from torch import Tensor
 
+from medprism.apps.workbench.open_session import OpenSession
 from medprism.apps.workbench.open_sessions import OpenSessions
 from medprism.apps.workbench.turns import ModelTurns
 from medprism.inference.work_file import read_work
@@ -300,6 +303,21 @@ def test_a_broken_image_says_why_and_is_passed_over(live: Live) -> None:
     assert desk.get("/api/sessions")["sessions"] == []
     (live.project.root / "2.png").write_bytes(b"gone bad while one works")
     assert desk.post(f"{desk.open(1)}/next", status=201)["image"] == 4
+
+
+def test_sessions_that_ended_are_let_go_however_busy_the_server_is(live: Live) -> None:
+    desk = Desk(live.client)
+    desk.ask("PATCH", "/api/settings", json={"presegment_next": False})
+    ended: list[weakref.ref[OpenSession]] = []
+    # Somebody uses the model all the time, so that nothing is encoded in the background.
+    with live.bench.turns.for_a_person():
+        desk.open(1)
+        for _ in range(5):
+            session = desk.open(2)
+            ended.append(weakref.ref(live.bench.sessions.get(session.rpartition("/")[2])))
+            desk.ask("DELETE", session, 204)
+        gc.collect()
+        assert [one() for one in ended] == [None] * 5
 
 
 def test_an_image_that_somebody_else_takes_first_is_passed_over(

@@ -227,7 +227,8 @@ class OpenSessions:
 
         A click that comes earlier waits for it; a session that is closed earlier needs it no more.
         """
-        self._encoding.submit(self._encode, opened)
+        # By name alone: on a busy server many wait here, and those that end must not be held.
+        self._encoding.submit(self._encode, opened.holder)
 
     def sweep(self) -> None:
         """End what has run out, and save what has changed; called every few seconds."""
@@ -305,13 +306,19 @@ class OpenSessions:
             with self._lock:
                 self._preparing.pop(image, None)
 
-    def _encode(self, opened: OpenSession) -> None:
+    def _encode(self, holder: str) -> None:
+        with self._lock:
+            opened = self._open.get(holder)
+        if opened is None:
+            return
         try:
-            self._turns.give_way(lambda: opened.is_closed)
+            # Who has clicked already has had it encoded.
+            self._turns.give_way(lambda: opened.is_closed or opened.is_begun)
+            if opened.is_closed or opened.is_begun:
+                return
             with opened.lock:
                 first = shown_first(opened.session)
-            if not opened.is_closed:
-                encode_ahead(self._desk, opened.image, first)
+            encode_ahead(self._desk, opened.image, first)
         except MedprismError:
             # The first click will say what is wrong.
             _log.debug("an image could not be encoded ahead")
