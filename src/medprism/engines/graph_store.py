@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import torch
 
-import medprism
 from medprism.core.durable import make_folder, write_bytes
 from medprism.core.errors import WriteError
 from medprism.engines.graphs import GRAPH_VERSION, export_graph
@@ -45,7 +45,7 @@ class GraphStore:
     ) -> None:
         self._model = model
         self._trace = trace
-        versions = f"{medprism.__version__}-{torch.__version__}-{GRAPH_VERSION}"
+        versions = f"{version('medprism')}-{torch.__version__}-{GRAPH_VERSION}"
         self.folder = cache_folder() / "graphs" / f"{weights_hash[:32]}-{versions}"
 
     def read(self, graph: str) -> bytes:
