@@ -50,11 +50,11 @@ class ConceptTable:
     def __getitem__(self, row: int) -> Concept:
         return self.concepts[row]
 
-    def row(self, name: str) -> int:
+    def row(self, name: str, kind: str = "class") -> int:
         """Return the row of a concept by name or synonym, ignoring case, dashes and spaces.
 
         Raises:
-            LabelError: the name is unknown; the message lists near ones.
+            LabelError: the name is unknown; the message calls it a `kind` and lists near ones.
 
         >>> ConceptTable((Concept("liver", ("hepar",)),)).row("Hepar")
         0
@@ -64,7 +64,7 @@ class ConceptTable:
             near = difflib.get_close_matches(key, self._rows, n=4, cutoff=0.5)
             listed = ", ".join(dict.fromkeys(self.concepts[self._rows[n]].name for n in near))
             hint = f"did you mean {listed}?" if listed else f"known: {', '.join(self.names)}"
-            raise LabelError(f"unknown class {name!r}; {hint}")
+            raise LabelError(f"unknown {kind} {name!r}; {hint}")
         return self._rows[key]
 
     def to_json(self) -> list[dict[str, Any]]:

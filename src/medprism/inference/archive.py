@@ -24,6 +24,7 @@ from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import LabelStatistics, collect_statistics
 from medprism.io.deidentify import Deidentifier
+from medprism.inference.task_match import foreign_modalities
 from medprism.io.reader import read_image
 from medprism.io.writer import default_mask_suffix, format_named, suffix_of
 
@@ -39,13 +40,15 @@ IMAGE_SUFFIXES: Final = (
 class Segmented:
     """One image that was segmented: where its mask is, what was found, and how long it took.
 
-    `image` and `mask` are paths, or addresses of a PACS as text.
+    `image` and `mask` are paths, or addresses of a PACS as text. `warnings` are sentences on what
+    may be wrong with the question, such as a task that learned from another modality.
     """
 
     image: Path | str
     mask: Path | str
     labels: tuple[LabelStatistics, ...]
     milliseconds: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,13 @@ def _segment(
     written = outputs.write(session)
     milliseconds = 1000 * (time.perf_counter() - started)
     source = image.source or Path()
-    return Segmented(source, outputs.mask, collect_statistics(session, written), milliseconds)
+    return Segmented(
+        source,
+        outputs.mask,
+        collect_statistics(session, written),
+        milliseconds,
+        foreign_modalities(session.model, knowledge.classes, image),
+    )
 
 
 def _check_fits(outputs: Outputs, image: Image) -> None:

@@ -52,6 +52,7 @@ def predict(
     ] = None,
     level: Annotated[int | None, typer.Option(help="Level of a whole slide (from 0).")] = None,
     tile: Annotated[int | None, typer.Option(help="Side of its tiles (1024), in pixels.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of a TP-Seg checkpoint.")] = None,
     engine: Annotated[str, typer.Option(help="Engine (medprism engines list).")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
@@ -82,5 +83,6 @@ def predict(
         tile=tile,
         engine=engine,
         threads=threads,
+        task=task,
     )
     raise typer.Exit(carry_out(wish, as_json=as_json))

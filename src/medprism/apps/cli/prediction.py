@@ -25,6 +25,7 @@ from medprism.inference.memory import Memory
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import write_statistics
+from medprism.inference.task_match import check_task
 from medprism.io.deidentify import Deidentifier
 from medprism.io.dicomweb import is_pacs
 from medprism.io.writer import MASK_SUFFIXES, suffix_of
@@ -58,6 +59,7 @@ class Wish:
     tile: int | None
     engine: str
     threads: int | None
+    task: str | None = None
 
 
 def carry_out(wish: Wish, *, as_json: bool) -> int:
@@ -71,6 +73,8 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
             "nothing says where the mask goes; give -o FILE, or --to with the address of a PACS"
         )
     session = Session(load(wish.model, wish.engine, wish.threads), memory=_memory(wish, knowledge))
+    if wish.task is not None:
+        check_task(session.model, wish.task)
     if tiling is not None and wish.level is not None and wish.out is not None:
         slides = segment_level(
             session, Path(wish.image), wish.level, knowledge, wish.out, tiling, _priority(wish)
@@ -78,6 +82,9 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
         typer.echo(show_slides(slides, as_json=as_json))
         return _status(slides.failed)
     report = _segment(session, wish, knowledge, pacs)
+    for found in report.segmented:
+        for warning in found.warnings:
+            print(f"warning: {found.image}: {warning}", file=sys.stderr)
     if wish.statistics is not None:
         rows = [row for one in report.segmented for row in one.labels]
         write_statistics(wish.statistics, rows)
@@ -101,6 +108,7 @@ def _status(failed: tuple[tuple[Path, str], ...]) -> int:
 
 def _knowledge(wish: Wish) -> Knowledge:
     classes = split_list(wish.classes, "--classes") if wish.classes else ()
+    classes = classes if wish.task is None else tuple(dict.fromkeys((*classes, wish.task)))
     label = wish.label
     folder = None
     if wish.references is not None:
@@ -212,6 +220,7 @@ def _as_json(report: ArchiveReport) -> str:
                     "mask": str(one.mask),
                     "milliseconds": round(one.milliseconds, 1),
                     "labels": [asdict(row) for row in one.labels],
+                    "warnings": list(one.warnings),
                 }
                 for one in report.segmented
             ],
