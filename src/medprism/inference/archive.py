@@ -23,8 +23,8 @@ from medprism.inference.knowledge import Knowledge, ask, teach
 from medprism.inference.outputs import Outputs
 from medprism.inference.session import Session
 from medprism.inference.statistics import LabelStatistics, collect_statistics
-from medprism.io.deidentify import Deidentifier
 from medprism.inference.task_match import foreign_modalities
+from medprism.io.deidentify import Deidentifier
 from medprism.io.reader import read_image
 from medprism.io.writer import default_mask_suffix, format_named, suffix_of
 
