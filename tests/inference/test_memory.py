@@ -29,7 +29,11 @@ def _predict(memory: Memory, stack: np.ndarray) -> tuple[Session, int]:
         tracemalloc.stop()
 
 
-def test_one_pass_over_a_volume_holds_masks_and_never_all_probabilities() -> None:
+def test_one_pass_over_a_volume_holds_masks_and_never_all_probabilities(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Eight requests at a time, as on canvases of several hundred pixels.
+    monkeypatch.setattr("medprism.inference.prediction.CHUNK_PIXELS", 8 * 80 * 96)
     stack, _ = volume(SLICES)
     session, peak = _predict(Memory(EncodingCache(2**20), 2**17, keeps_maps=False), stack)
     usual, usual_peak = _predict(Memory(EncodingCache(2**20), 2**30), stack)
