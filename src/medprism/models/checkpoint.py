@@ -114,6 +114,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(_info(path, document), tensors, digest)
 
 
+def architecture_of(path: Path) -> str | None:
+    """Return the architecture that a checkpoint names, without reading its tensors.
+
+    None for a file that is no checkpoint, which `load_checkpoint` describes.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as stored:
+            named = _parse(path, stored.metadata() or {}).get("architecture")
+    except (SafetensorError, OSError, ValueError, RuntimeError, CheckpointError):
+        return None
+    return named if isinstance(named, str) else None
+
+
 def to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors as 16-bit floats, refusing any value that does not fit.
 

@@ -22,6 +22,7 @@ from medprism.apps.cli import (
     finetune,
     models,
     predict,
+    reference,
     train,
 )
 from medprism.apps.cli.failure import report
@@ -42,6 +43,7 @@ app.command(name="train")(train.train)
 app.command(name="finetune")(finetune.finetune)
 app.command(name="evaluate")(evaluate.evaluate)
 app.add_typer(data.app, name="data")
+app.add_typer(reference.app, name="reference")
 app.command(name="models")(models.models)
 app.add_typer(engines.app, name="engines")
 app.command(name="export")(export.export)

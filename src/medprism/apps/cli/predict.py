@@ -33,6 +33,11 @@ def predict(
     box: Annotated[
         list[str] | None, typer.Option(help="A box top,left,bottom,right (slice in front).")
     ] = None,
+    task: Annotated[str | None, typer.Option(help="Task of TP-Seg; a .task file of Iris.")] = None,
+    strategy: Annotated[
+        str, typer.Option(help="References of Iris: one-shot, ensemble, images or objects.")
+    ] = "ensemble",
+    keep: Annotated[int, typer.Option(help="References that images and objects take.")] = 5,
     resample: Annotated[
         bool, typer.Option("--resample", help="Resample reference masks onto their images.")
     ] = False,
@@ -52,13 +57,13 @@ def predict(
     ] = None,
     level: Annotated[int | None, typer.Option(help="Level of a whole slide (from 0).")] = None,
     tile: Annotated[int | None, typer.Option(help="Side of its tiles (1024), in pixels.")] = None,
-    task: Annotated[str | None, typer.Option(help="Task of a TP-Seg checkpoint.")] = None,
     engine: Annotated[str, typer.Option(help="Engine (medprism engines list).")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Segment by class, by references and by clicks, in any combination."""
     from medprism.apps.cli.prediction import Wish, carry_out
+    from medprism.apps.cli.volume_prediction import segment_volume, volume_wish, wants_iris
 
     wish = Wish(
         image=image,
@@ -85,4 +90,7 @@ def predict(
         threads=threads,
         task=task,
     )
+    if wants_iris(model, task):
+        volume = volume_wish(wish, task, strategy, keep)
+        raise typer.Exit(segment_volume(volume, as_json=as_json))
     raise typer.Exit(carry_out(wish, as_json=as_json))

@@ -35,6 +35,7 @@ def train(
     task_change: Annotated[
         float, typer.Option(help="Share of images changed in common with their references.")
     ] = 0.0,
+    without: Annotated[str, typer.Option(help="Classes that Iris must not see: a,b.")] = "",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a preset. Ctrl-C stops after the step at hand; --resume goes on bit for bit."""
@@ -54,6 +55,7 @@ def train(
         add_task=tuple(add_task or ()),
         synthetic=synthetic,
         task_change=task_change,
+        without=without,
         threads=threads,
     )
     raise typer.Exit(carry_out(wish))

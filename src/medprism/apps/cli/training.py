@@ -13,6 +13,7 @@ import typer
 from torch import Tensor
 
 from medprism.apps.cli.interrupt import stop_on_interrupt
+from medprism.apps.cli.iris_training import IrisWish, train_iris
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.apps.cli.training_bar import TrainingBar
@@ -25,6 +26,7 @@ from medprism.data.store import SliceStore
 from medprism.evaluation.sample_overlays import make_sample_overlays
 from medprism.evaluation.task_validation import make_task_validate
 from medprism.evaluation.validation import make_validate
+from medprism.models.catalog import IRIS_PRESETS
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.tpseg.config import TPSegConfig
 from medprism.training.distributed import Replicas, joined_processes
@@ -54,6 +56,7 @@ class TrainWish:
     add_task: tuple[str, ...]
     synthetic: float
     task_change: float
+    without: str
     threads: int | None
 
 
@@ -63,8 +66,33 @@ def carry_out(wish: TrainWish) -> int:
         if wish.threads < 1:
             raise ConfigError(f"--threads must be at least 1, got {wish.threads}")
         torch.set_num_threads(wish.threads)
+    if wish.recipe in IRIS_PRESETS:
+        return train_iris(_iris_wish(wish))
+    if wish.without:
+        raise ConfigError("--without is for Iris; leave it out")
     with joined_processes() as replicas:
         return _train(wish, replicas)
+
+
+def _iris_wish(wish: TrainWish) -> IrisWish:
+    return IrisWish(
+        preset=wish.recipe,
+        out=wish.out,
+        data=wish.data,
+        minutes=wish.minutes,
+        steps=wish.steps,
+        resume=wish.resume,
+        without=wish.without,
+        others={
+            "--store": wish.store,
+            "--licences": wish.licences,
+            "--init": wish.init,
+            "--tasks": wish.tasks,
+            "--add-task": wish.add_task,
+            "--synthetic": wish.synthetic,
+            "--task-change": wish.task_change,
+        },
+    )
 
 
 def _train(wish: TrainWish, replicas: Replicas) -> int:

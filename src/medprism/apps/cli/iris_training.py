@@ -1,0 +1,98 @@
+"""What `medprism train iris-...` does once its arguments are read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from medprism.apps.cli.interrupt import stop_on_interrupt
+from medprism.apps.cli.listing import split_list
+from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.cli.training_bar import TrainingBar
+from medprism.core.errors import ConfigError
+from medprism.data.datasets.discovery import find_datasets
+from medprism.training.figures import open_logs
+from medprism.training.iris.run import IrisOrder, IrisRun
+from medprism.training.run import BEST, LAST
+
+STOPPED: Final = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class IrisWish:
+    """The arguments of `medprism train` that a run of Iris takes; `others` are refused."""
+
+    preset: str
+    out: Path
+    data: tuple[Path, ...]
+    minutes: float | None
+    steps: int | None
+    resume: bool
+    without: str
+    others: Mapping[str, object]
+
+
+def train_iris(wish: IrisWish) -> int:
+    """Train and say where the checkpoints are; return 130 if stopped before the last step."""
+    given = [name for name, value in wish.others.items() if value]
+    if given:
+        raise ConfigError(f"{', '.join(given)} is nothing for {wish.preset}; leave it out")
+    run = _resume(wish) if wish.resume else _start(wish)
+    with stop_on_interrupt() as stop, TrainingBar(run.record.config, stop) as bar:
+        position = run.train(open_logs(run.folder, bar), bar)
+    total = run.record.config.steps
+    score = "" if position.best is None else f", best score {position.best:.3f} on val"
+    typer.echo(f"{run.folder}: {position.step} of {total} steps{score}")
+    for name in (BEST, LAST):
+        if (run.folder / name).exists():
+            typer.echo(f"  {run.folder / name}")
+    if position.step >= total:
+        return 0
+    command = f"medprism train {wish.preset} --out {run.folder} --resume"
+    print(f"stopped; go on with: {command}", file=sys.stderr)
+    return STOPPED
+
+
+def _start(wish: IrisWish) -> IrisRun:
+    if not wish.data:
+        raise ConfigError("give --data with folders of volumes")
+    order = IrisOrder(
+        preset=wish.preset,
+        data=find_datasets(wish.data),
+        steps=wish.steps,
+        minutes=wish.minutes,
+        without=split_list(wish.without, "--without") if wish.without else (),
+    )
+    with progress_bar("reading") as bar:
+        run = IrisRun.start(wish.out, order, bar)
+    grids = ", ".join(f"{one.info.name} at {one.spacing:g} mm" for one in run.sets)
+    print(f"{grids}; {run.record.config.steps} steps", file=sys.stderr)
+    return run
+
+
+def _resume(wish: IrisWish) -> IrisRun:
+    given = {
+        "--data": wish.data,
+        "--minutes": wish.minutes,
+        "--steps": wish.steps,
+        "--without": wish.without,
+    }
+    extra = [name for name, value in given.items() if value]
+    if extra:
+        raise ConfigError(
+            f"{', '.join(extra)} was fixed when the run {wish.out} was started; "
+            "leave it out with --resume, or start a new run"
+        )
+    with progress_bar("reading") as bar:
+        run = IrisRun.resume(wish.out, bar)
+    if run.record.config.preset != wish.preset:
+        raise ConfigError(
+            f"the run {wish.out} is of {run.record.config.preset}, not {wish.preset}; go on with "
+            f"`medprism train {run.record.config.preset} --out {wish.out} --resume`"
+        )
+    return run
