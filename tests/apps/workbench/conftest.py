@@ -29,7 +29,9 @@ from tests.inference.phantom import scene, volume
 TOKEN = "0123456789abcdef0123"
 PICTURES = 4
 VOLUME = PICTURES + 1
-SETTINGS = WorkbenchSettings(token=TOKEN, author="annotator", autosave_seconds=0.05)
+SETTINGS = WorkbenchSettings(
+    token=TOKEN, author="annotator", autosave_seconds=0.05, wrong_token_seconds=0.0
+)
 
 Json = dict[str, Any]
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medprism.apps.workbench.failure import Failure, judge, respond
+from medprism.apps.workbench.guessing import WrongTokens
 from medprism.apps.workbench.settings import LOOPBACK, WorkbenchSettings
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Gate:
         self._settings = settings
         # Counted on the server's one event loop, so without a lock.
         self._waiting = 0
+        self._wrong_tokens = WrongTokens(settings.wrong_token_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for the app where a request may not come in; else hand it on and log it."""
@@ -65,6 +67,7 @@ class Gate:
         started = time.perf_counter()
         status = [500]
         is_begun = [False]
+        failure: Failure | None = None
         self._waiting += 1
 
         async def noting(message: Message) -> None:
@@ -73,6 +76,8 @@ class Gate:
                 # An answer that has begun, as a stream of events, waits for nothing any more.
                 self._waiting -= not is_begun[0]
                 is_begun[0] = True
+                if status[0] == 401 and failure is not _NO_TOKEN:
+                    await self._wrong_tokens.hold_up()
                 message = {**message, "headers": [*message.get("headers", []), *_SAFE]}
             await send(message)
 

@@ -16,6 +16,7 @@ class WorkbenchSettings:
     """Address, token, limits and times of a server; sizes in bytes, times in seconds.
 
     `max_waiting` requests may wait for the beginning of their answer at once, others are refused.
+    `wrong_token_seconds` is how long the answer to a wrong token waits, after five within a minute.
     """
 
     host: str = "127.0.0.1"
@@ -24,6 +25,7 @@ class WorkbenchSettings:
     author: str = "annotator"
     max_sessions: int = 32
     max_waiting: int = 256
+    wrong_token_seconds: float = 1.0
     lease_seconds: float = 900.0
     autosave_seconds: float = 5.0
     upload_bytes: int = 2 * 2**30
