@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 CALM := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types slow soak speed train client
+.PHONY: help setup demo test lint docs slow soak speed train client
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-8s%s\n", verb, $$0 }'
@@ -24,16 +24,17 @@ setup: .venv/installed ## install the package into .venv, with what demo and tra
 demo: .venv/installed ## segment real medical images; pictures, masks and a table go to demo/
 	$(BIN)/python -m medprism.apps.demo --out demo
 
-test: lint types ## everything that must hold before a change is merged
+test: lint ## everything that must hold before a change is merged
 	$(CALM) $(BIN)/python -m pytest -q -n 2 -m "not slow and not soak and not gpu"
 
-lint: .venv/installed-for-tests ## style, formatting and the direction of imports
+lint: .venv/installed-for-tests ## style, formatting, the direction of imports and static types
 	$(BIN)/ruff check src tests benchmarks locks
 	$(BIN)/ruff format --check --quiet src tests benchmarks locks
 	$(BIN)/lint-imports --no-cache
-
-types: .venv/installed-for-tests ## static types
 	$(BIN)/mypy
+
+docs: .venv/installed-for-docs ## the documentation site, in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 slow: .venv/installed-for-tests ## long tests: learning, full fuzzing counts
 	$(CALM) $(BIN)/python -m pytest -q -m slow
@@ -43,6 +44,7 @@ soak: .venv/installed-for-tests ## kill and load tests with full counts
 
 speed: .venv/installed ## milliseconds of the model and of clicks in the browser; what the slice store and Iris cost
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python -m benchmarks.performance
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/iris.py
 	$(BIN)/python -m benchmarks.clicks
@@ -65,6 +67,10 @@ client/node_modules: client/package-lock.json
 .venv/installed: .venv/python pyproject.toml
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[demo,train]'
+	touch $@
+
+.venv/installed-for-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 # Of monailabel the client alone is needed; its dependencies would bring torchvision and old packages.
