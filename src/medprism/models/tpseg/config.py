@@ -85,7 +85,7 @@ class HieraConfig:
     @property
     def multiple(self) -> int:
         """Every side of an image must be a multiple of this."""
-        return PATCH_STRIDE * 2 ** (STAGES - 1)
+        return int(PATCH_STRIDE * 2 ** (STAGES - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
