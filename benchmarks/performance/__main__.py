@@ -1,0 +1,182 @@
+"""What K-Prism costs on this machine: `python -m benchmarks.performance`.
+
+Every figure in CPU-seconds, wall time, peak memory, GFLOP and as a share of the matrix product rate
+of the same run, beside the literal form of the equations with nothing cached. `--page` puts them
+into docs/performance.md, which is refused while something else is running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import torch
+import typer
+
+from benchmarks.performance.cost import Rates, Way, load_average, matmul_rates, measure
+from benchmarks.performance.pieces import Bench, Setting
+from benchmarks.performance.plan import (
+    QUICK,
+    Line,
+    Scale,
+    expert_lines,
+    lines,
+    size_lines,
+    training_lines,
+)
+from benchmarks.performance.profile import before_and_after
+from benchmarks.performance.report import Figured, draw_growth, experts, ratios, tables
+from benchmarks.results_page import replace_part
+from medprism.core.durable import write_bytes
+from medprism.engines.engine import available_engines, package_versions
+from medprism.models.catalog import PRESETS
+
+QUIET: Final = 0.5
+PLOT: Final = "performance-growth.png"
+CASES: Final = (
+    Setting("kprism-base", 512),
+    Setting("kprism-compact", 256),
+    Setting("kprism-compact", 512),
+)
+
+
+def plan(cases: tuple[Setting, ...], engines: tuple[str, ...], scale: Scale) -> Iterator[Line]:
+    """Yield everything that is measured."""
+    for case in cases:
+        small = case.side <= 256
+        for engine in engines:
+            yield from lines(Setting(case.preset, case.side, engine), scale, has_volume=small)
+        yield from training_lines(case, scale)
+    for case in {one.preset: one for one in cases}.values():
+        yield from size_lines(case, scale)
+    yield from expert_lines(cases[0], scale)
+
+
+def figure(line: Line, threads: int, repeats: int, rates: Rates) -> Figured:
+    """Measure one line."""
+    setting = line.setting
+    way = Way(repeats, threads, "openvino" not in setting.engine, line.learns)
+    precision = "bf16" if line.learns else setting.precision
+
+    def prepare() -> object:
+        if line.learns:
+            return line.make(Bench(None, setting.side))  # type: ignore[arg-type]
+        return line.make(Bench(setting.segmenter(threads), setting.side))
+
+    return Figured(line, threads, measure(prepare, rates.gflops[precision], way))  # type: ignore[arg-type]
+
+
+def conditions(rates: dict[int, Rates], load: float) -> str:
+    """Return one paragraph on the machine and how busy it was."""
+    speeds = "; ".join(
+        f"{threads} thread{'s' if threads > 1 else ''}: "
+        + ", ".join(f"{name} {value:.0f}" for name, value in one.gflops.items())
+        for threads, one in rates.items()
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, {versions}; load average {load:.2f} at the "
+        f"start. Matrix products of 2048 in GFLOP a CPU-second, {speeds}."
+    )
+
+
+def fill_page(page: Path, parts: dict[str, str]) -> None:
+    """Replace the marked parts of the page."""
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = replace_part(text, name, part)
+    write_bytes(page, text.encode())
+
+
+def main(
+    threads: Annotated[str, typer.Option(help="Numbers of CPU threads.")] = "1,2",
+    repeats: Annotated[int, typer.Option(help="Repeats a figure.")] = 5,
+    presets: Annotated[str, typer.Option(help="Only these presets.")] = "",
+    engines: Annotated[str, typer.Option(help="Only these engines (default: all here).")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Nano, few figures: for a test.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Page to fill in.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Also write JSON here.")] = None,
+) -> None:
+    """Measure, print tables, and fill in the page."""
+    load = load_average()
+    if page is not None and load > QUIET:
+        raise typer.BadParameter(
+            f"the load average is {load:.2f}; figures for the page need a machine that does "
+            f"nothing else (at most {QUIET})"
+        )
+    cases = (Setting("kprism-nano", 32),) if quick else CASES
+    if presets:
+        cases = tuple(one for one in cases if one.preset in presets.split(","))
+    if not cases or not set(presets.split(",")) <= {"", *PRESETS}:
+        raise typer.BadParameter(f"nothing of {presets!r} is measured")
+    usable = [one for one in available_engines() if not one.startswith("cuda")]
+    chosen = tuple(one for one in engines.split(",") if one) or tuple(usable)
+    counts = [int(one) for one in threads.split(",")]
+    scale, found, rates = (QUICK if quick else Scale()), [], {}
+    # Forked processes hang where the parent has used threads; products are timed after the rest.
+    rates = {count: _rates_apart(count, repeats, 256 if quick else 2048) for count in counts}
+    for count in counts:
+        for line in plan(cases, chosen, scale):
+            found.append(figure(line, count, repeats, rates[count]))
+            done = found[-1]
+            typer.echo(f"{done.where}: {line.what}: {done.cost.cpu_seconds:.3f} CPU s", err=True)
+    parts = {
+        "conditions": conditions(rates, load),
+        "figures": tables(found),
+        "ratios": ratios(found),
+        "experts": experts(found),
+        "profile": before_and_after(cases[0], counts[0]),
+    }
+    typer.echo("\n\n".join(parts.values()))
+    if as_json is not None:
+        _write_json(as_json, found, rates, load)
+    if page is not None:
+        draw_growth(found, page.with_name(PLOT))
+        fill_page(page, {**parts, "plot": f"![Cost against amounts]({PLOT})"})
+
+
+def _rates_apart(threads: int, repeats: int, side: int) -> Rates:
+    """Time matrix products in a process of its own."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def work() -> None:
+        torch.set_num_threads(threads)
+        theirs.send(matmul_rates(repeats, side))
+
+    process = context.Process(target=work)
+    process.start()
+    found: Rates = ours.recv()
+    process.join()
+    return found
+
+
+def _write_json(path: Path, found: list[Figured], rates: dict[int, Rates], load: float) -> None:
+    document = {
+        "load": load,
+        "gflops": {str(count): one.gflops for count, one in rates.items()},
+        "versions": package_versions(),
+        "figures": [
+            {
+                **asdict(one.line.setting),
+                "threads": one.threads,
+                "table": one.line.table,
+                "what": one.line.what,
+                "amount": one.line.amount,
+                **asdict(one.cost),
+            }
+            for one in found
+        ],
+    }
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
