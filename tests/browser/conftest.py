@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from medprism.engines.loaded import LoadedModel
+from tests.browser.desk import PATIENCE
 from tests.inference.fake_segmenter import fake_model
 from tests.inference.phantom import scene, volume
 
@@ -171,7 +172,7 @@ def browse(chromium: Browser, server: Server) -> Iterator[Browse]:
         if author:
             context.add_init_script(f"localStorage.setItem('medprism.author', '{author}')")
         shown = context.new_page()
-        shown.set_default_timeout(15_000)
+        shown.set_default_timeout(1000 * PATIENCE)
         shown.on("pageerror", lambda error: mistakes.append(str(error)))
         shown.goto(f"{at or server.address}#{fragment}")
         return shown

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Pixel: TypeAlias = tuple[int, int]
 
 # Seconds until the page must show what was asked for, on a machine that is busy otherwise.
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 # Where the canvas shows a pixel of the image when it is fitted, in CSS pixels of the canvas.
 _POINT = """([height, width, row, col]) => {
   const box = document.getElementById("canvas").getBoundingClientRect();

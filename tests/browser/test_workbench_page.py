@@ -48,7 +48,6 @@ def test_open_click_accept_next_undo_reload(desk: Desk) -> None:
     desk.bare(NOTHING)
 
     desk.click(KIDNEY)
-    desk.covered(KIDNEY)
     shown = desk.drawn
     desk.page.reload()
     desk.ready()
