@@ -72,7 +72,7 @@ def find_cases(folder: Path, split: str, limit: int | None) -> Iterator[VolumeCa
     names = sorted(about["split"].get(split, ()))
     for name in names[:limit]:
         image = read_image(folder / "volumes" / f"{name}_img.nii.gz")
-        labels = image.to_stack(_labels(folder / "volumes" / f"{name}_seg.nii.gz", image))
+        labels = _labels(folder / "volumes" / f"{name}_seg.nii.gz", image)
         for number, structure in about["classes"].items():
             truth = labels == int(number)
             if np.count_nonzero(truth.any((1, 2))) >= LEAST_SLICES:
