@@ -2,64 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from medprism.apps.cli import predict_options as options
 
 
 def predict(
-    image: Annotated[
-        str,
-        typer.Argument(metavar="IMAGE", help="An image, a folder of them, or dicomweb://HOST/..."),
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Mask file; a folder for a folder.")
-    ] = None,
-    to: Annotated[str | None, typer.Option(help="PACS for the mask: dicomweb://HOST/")] = None,
-    classes: Annotated[str, typer.Option(help="Classes the model knows: polyp,liver.")] = "",
-    references: Annotated[
-        Path | None, typer.Option(help="Folder of finished examples (images/ and masks/).")
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="What references, clicks and boxes are about.")
-    ] = None,
-    click: Annotated[
-        list[str] | None, typer.Option(help="A click row,col,+ or slice,row,col,- (repeatable).")
-    ] = None,
-    click_mm: Annotated[
-        list[str] | None, typer.Option(help="A click x,y,z,+ in millimetres, RAS+ (repeatable).")
-    ] = None,
-    box: Annotated[
-        list[str] | None, typer.Option(help="A box top,left,bottom,right (slice in front).")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Task of TP-Seg; a .task file of Iris.")] = None,
-    strategy: Annotated[
-        str, typer.Option(help="References of Iris: one-shot, ensemble, images or objects.")
-    ] = "ensemble",
-    keep: Annotated[int, typer.Option(help="References that images and objects take.")] = 5,
-    resample: Annotated[
-        bool, typer.Option("--resample", help="Resample reference masks onto their images.")
-    ] = False,
-    model: Annotated[str, typer.Option(help="Preset, or path of a checkpoint.")] = "kprism-compact",
-    priority: Annotated[str, typer.Option(help="Labels that win where masks overlap.")] = "",
-    statistics: Annotated[Path | None, typer.Option(help="CSV of sizes and presence.")] = None,
-    probability: Annotated[Path | None, typer.Option(help="Probability map (.nii.gz).")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="Picture of image and mask (.png).")] = None,
-    mask_format: Annotated[
-        str | None, typer.Option("--format", help="Format of the mask, if not by its suffix.")
-    ] = None,
-    deidentify: Annotated[
-        bool, typer.Option("--deidentify", help="Masks do not say who the image is of.")
-    ] = False,
-    series: Annotated[
-        str | None, typer.Option(help="Series of a DICOM folder, or a volume.")
-    ] = None,
-    level: Annotated[int | None, typer.Option(help="Level of a whole slide (from 0).")] = None,
-    tile: Annotated[int | None, typer.Option(help="Side of its tiles (1024), in pixels.")] = None,
-    engine: Annotated[str, typer.Option(help="Engine (medprism engines list).")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    image: options.Image,
+    out: options.Out = None,
+    to: options.To = None,
+    classes: options.Classes = "",
+    references: options.References = None,
+    label: options.Label = None,
+    click: options.Click = None,
+    click_mm: options.ClickMm = None,
+    box: options.Box = None,
+    task: options.Task = None,
+    strategy: options.Strategy = "ensemble",
+    keep: options.Keep = 5,
+    resample: options.Resample = False,
+    model: options.Model = "kprism-compact",
+    priority: options.Priority = "",
+    statistics: options.Statistics = None,
+    probability: options.Probability = None,
+    overlay: options.Overlay = None,
+    mask_format: options.MaskFormat = None,
+    deidentify: options.Deidentify = False,
+    series: options.Series = None,
+    level: options.Level = None,
+    tile: options.Tile = None,
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Segment by class, by references and by clicks, in any combination."""
     from medprism.apps.cli.prediction import Wish, carry_out

@@ -120,7 +120,7 @@ def iris_rate(step: int, config: IrisTrainConfig) -> float:
     [0.0, 0.001957, 0.001072, 4e-06]
     """
     warmup = max(1, round(config.warmup_share * config.steps))
-    decayed = config.peak_rate * (1 - step / config.steps) ** 0.9
+    decayed: float = config.peak_rate * (1 - step / config.steps) ** 0.9
     if step + 1 >= warmup:
         return decayed
     return config.peak_rate * math.exp(10 * ((step + 1) / warmup - 1))

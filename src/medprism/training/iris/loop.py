@@ -139,7 +139,8 @@ def _take_step(
         with torch.autocast("cpu", torch.bfloat16, enabled=halves_precision(episode, config)):
             lesson = learner.study(episode)
         refuse_unless_finite("loss", step, lesson.loss)
-        (lesson.loss / config.episodes).backward()
+        share: Tensor = lesson.loss / config.episodes
+        torch.autograd.backward(share)
         meter.add(f"loss/{episode.dataset}", float(lesson.loss.detach()))
         meter.add(f"dice/{episode.dataset}", lesson.dice)
     norm: Tensor = torch.nn.utils.clip_grad_norm_(learner.model.parameters(), config.clip)
