@@ -12,20 +12,8 @@ from typing import Annotated
 
 import typer
 
-from medprism.apps.cli import (
-    annotate,
-    data,
-    doctor,
-    engines,
-    evaluate,
-    export,
-    finetune,
-    models,
-    predict,
-    reference,
-    train,
-)
 from medprism.apps.cli.failure import report
+from medprism.apps.cli.verbs import add_verbs
 
 _log = logging.getLogger("medprism")
 
@@ -37,17 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(name="predict")(predict.predict)
-app.command(name="annotate")(annotate.annotate)
-app.command(name="train")(train.train)
-app.command(name="finetune")(finetune.finetune)
-app.command(name="evaluate")(evaluate.evaluate)
-app.add_typer(data.app, name="data")
-app.add_typer(reference.app, name="reference")
-app.command(name="models")(models.models)
-app.add_typer(engines.app, name="engines")
-app.command(name="export")(export.export)
-app.command(name="doctor")(doctor.doctor)
+add_verbs(app)
 
 
 def _print_version(wanted: bool) -> bool:
