@@ -104,6 +104,7 @@ def test_the_pipeline_answers_like_a_session_without_torch(
     arguments = [
         sys.executable,
         "-I",
+        "-B",
         script,
         export,
         tmp_path / "given.npz",
