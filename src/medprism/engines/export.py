@@ -99,6 +99,7 @@ def export_checkpoint(name_or_path: str | Path, out: Path, progress: Progress) -
         raise ConfigError(
             "an export needs the package onnx; install `pip install 'medprism[onnx]'`"
         )
+    _refuse_other_files(out)
     checkpoint = load_checkpoint(checkpoint_path(name_or_path))
     if checkpoint.info.architecture != "kprism":
         raise CheckpointError(
