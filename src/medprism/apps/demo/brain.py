@@ -18,9 +18,9 @@ from medprism.prompts.clicks import next_click
 # A person stops when the mask is good enough.
 CLICKS: Final = 5
 ENOUGH: Final = 0.9
-TISSUE: Final = "grey matter"
+TISSUE: Final = "white matter"
 # Classes that a checkpoint may know -> the tissue that is their truth.
-CLASSES: Final = {"cortical grey matter": "grey matter", "cerebral white matter": "white matter"}
+CLASSES: Final = {"cerebral white matter": "white matter", "cortical grey matter": "grey matter"}
 
 
 def segment_brain(desk: Desk, brain: Brain) -> None:
