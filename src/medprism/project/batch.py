@@ -21,6 +21,7 @@ from medprism.project.jobs import JobRecord
 Json = dict[str, Any]
 # The item that holds which images a job is about.
 _LIST: Final = "list"
+_STOPPED: Final = "stopped; what was segmented stays, resume to go on"
 
 
 class _Part:
@@ -48,11 +49,14 @@ def presegment_images(desk: Desk, job: JobRecord, progress: Progress) -> Json:
     wanted = _wanted(desk, job, finished.get(_LIST))
     for done, image in enumerate(wanted):
         if progress.is_cancelled():
-            raise CancelledError("stopped; what was segmented stays, resume to go on")
+            raise CancelledError(_STOPPED)
         if str(image) not in finished:
             part = _Part(progress, done, len(wanted), f"image {image}")
             part.report(0, 1)
-            finished[str(image)] = _presegment_one(desk, image, part)
+            try:
+                finished[str(image)] = _presegment_one(desk, image, part)
+            except CancelledError as stopped:
+                raise CancelledError(_STOPPED) from stopped
             desk.project.jobs.finish_item(job.id, str(image), finished[str(image)])
     progress.report(len(wanted), len(wanted), "")
     outcomes = [finished[str(image)] for image in wanted]

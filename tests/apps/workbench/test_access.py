@@ -63,11 +63,21 @@ def test_too_many_waiting_requests_are_refused_and_nothing_of_them_is_done(serve
     live = serve(max_waiting=2)
     desks = [Desk(live.client, f"person {number}") for number in range(3)]
     sessions = [desk.open(number) for number, desk in enumerate(desks, start=1)]
+
+    def insist(desk: Desk, session: str) -> httpx.Response:
+        # The third one's look at the list may be what is one too many.
+        for _ in range(400):
+            answer = live.client.post(f"{session}/prompts", headers=desk.headers, json=CLICK)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.01)
+        return answer
+
     with ThreadPoolExecutor(2) as people:
         # Somebody uses the model, so that the clicks of two have to wait.
         with live.bench.turns.for_a_person():
             waiting = [
-                people.submit(desk.click, session, 30, 36)
+                people.submit(insist, desk, session)
                 for desk, session in zip(desks[:2], sessions, strict=False)
             ]
             headers = desks[2].headers
@@ -80,7 +90,7 @@ def test_too_many_waiting_requests_are_refused_and_nothing_of_them_is_done(serve
             assert (refused.status_code, error["code"]) == (503, "busy")
             assert "try again" in error["message"] and refused.headers["Retry-After"] == "2"
             desks[2].post(f"{sessions[2]}/prompts", CLICK, 503)
-        answers = [one.result(20) for one in waiting]
+        answers = [one.result(20).json() for one in waiting]
     assert all(one["state"]["labels"][0]["pixels"] > 0 for one in answers)
     assert desks[2].get(sessions[2])["labels"] == []
     for _ in range(5):
