@@ -3,7 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -86,6 +86,9 @@ def test_eight_bit_images_pass_unchanged() -> None:
     ),
     st.tuples(st.floats(-WIDEST, WIDEST), st.floats(-WIDEST, WIDEST)),
 )
+@example(np.full((3, 4, 1), -1, np.float32), (0.0, 5e-324))
+@example(np.full((3, 4, 1), 3.4e38, np.float32), (1e40, float(np.nextafter(1e40, 2e40))))
+@example(np.full((3, 4, 1), 1e300), (-1.7e308, 1.7e308))
 def test_any_number_lands_in_0_to_255(plane: np.ndarray, bounds: tuple[float, float]) -> None:
     mapped = to_eight_bit_range(plane, bounds)
     assert mapped.dtype == np.float32

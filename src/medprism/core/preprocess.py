@@ -98,11 +98,17 @@ def to_eight_bit_range(
     low, high = bounds
     if high <= low:
         return np.zeros(plane.shape, np.float32)
-    # Single precision cannot hold the scale of ranges as extreme as a damaged header gives.
-    precision = np.float32 if 1e-30 < high - low < 1e30 else np.float64
+    # Single precision cannot hold ranges as extreme as a damaged header gives, nor their scale.
+    is_usual = 1e-30 < high - low < 1e30 and max(abs(low), abs(high)) < 1e30
     with np.errstate(over="ignore"):
-        values = np.nan_to_num(plane.astype(precision), nan=low, posinf=high, neginf=low)
-    stretched = (np.clip(values, low, high) - low) * precision(255.0 / (high - low))
+        precise = plane.astype(np.float32 if is_usual else np.float64)
+    values = np.clip(np.nan_to_num(precise, nan=low, posinf=high, neginf=low), low, high)
+    if is_usual:
+        stretched = (values - low) * np.float32(255.0 / (high - low))
+    else:
+        # The range itself may be wider than the widest number; its half is not.
+        part = 1.0 if np.isfinite(high - low) else 0.5
+        stretched = (values * part - low * part) / (high * part - low * part) * 255.0
     return np.asarray(stretched, dtype=np.float32)
 
 
