@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from medprism.core.concepts import ConceptTable
 from medprism.core.errors import CheckpointError, ConfigError
+from medprism.engines.threads import use_threads
 from medprism.models.catalog import IRIS_PRESETS, build_iris
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.iris.model import Iris
@@ -45,10 +44,7 @@ def load_iris(path: str | Path, threads: int | None = None) -> LoadedIris:
             f"preset {path!s} ships no weights; train it with `medprism train {path!s}` and give "
             "the path of the checkpoint"
         )
-    if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {threads}")
-        torch.set_num_threads(threads)
+    use_threads(threads)
     checkpoint = load_checkpoint(Path(path))
     model = build_iris(checkpoint)
     if model.spatial_dims != 3:

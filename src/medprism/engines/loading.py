@@ -13,6 +13,7 @@ from medprism.core.concepts import ConceptTable
 from medprism.core.errors import CheckpointError, ConfigError
 from medprism.engines.engine import REFERENCE_ENGINE, engine_named
 from medprism.engines.loaded import LoadedModel
+from medprism.engines.threads import use_threads
 from medprism.engines.verdict import AUTO, Choice, choose_engine
 from medprism.models.catalog import PRESETS, TPSEG_PRESETS, build_segmenter
 from medprism.models.checkpoint import hash_tensors, load_checkpoint
@@ -37,10 +38,7 @@ def load(name_or_path: str | Path, engine: str = AUTO, threads: int | None = Non
     """
     if engine != AUTO:
         engine_named(engine)
-    if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {threads}")
-        torch.set_num_threads(threads)
+    use_threads(threads)
     checkpoint = load_checkpoint(checkpoint_path(name_or_path))
     long_side = checkpoint.info.preprocessing.get("long_side")
     if not isinstance(long_side, int):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -110,12 +110,7 @@ def build_iris(checkpoint: Checkpoint) -> Iris:
     Raises:
         CheckpointError: another architecture, unusable settings, or tensors that do not fit them.
     """
-    info = checkpoint.info
-    if info.architecture != "iris":
-        raise CheckpointError(
-            f"checkpoint {info.name!r} is of architecture {info.architecture!r}, not 'iris'; give "
-            f"one of {', '.join(IRIS_PRESETS)}"
-        )
+    _refuse_other(checkpoint, "iris", IRIS_PRESETS)
     return _build(checkpoint, lambda payload: Iris(IrisConfig.from_json(dict(payload))))
 
 
@@ -125,13 +120,17 @@ def build_tpseg(checkpoint: Checkpoint) -> TPSeg:
     Raises:
         CheckpointError: another architecture, unusable settings, or tensors that do not fit them.
     """
-    info = checkpoint.info
-    if info.architecture != "tpseg":
-        raise CheckpointError(
-            f"checkpoint {info.name!r} is of architecture {info.architecture!r}, not 'tpseg'; give "
-            f"one of {', '.join(TPSEG_PRESETS)}"
-        )
+    _refuse_other(checkpoint, "tpseg", TPSEG_PRESETS)
     return _build(checkpoint, lambda payload: TPSeg(TPSegConfig.from_json(dict(payload))))
+
+
+def _refuse_other(checkpoint: Checkpoint, architecture: str, presets: Iterable[str]) -> None:
+    info = checkpoint.info
+    if info.architecture != architecture:
+        raise CheckpointError(
+            f"checkpoint {info.name!r} is of architecture {info.architecture!r}, not "
+            f"{architecture!r}; give one of {', '.join(presets)}"
+        )
 
 
 Model = TypeVar("Model", KPrism, Iris, TPSeg)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from medprism.core.progress import Progress
 from medprism.data.store import SliceStore, read_manifest
 from medprism.models.catalog import SEGMENTER_PRESETS
 from medprism.models.checkpoint import load_checkpoint
+from medprism.training.best_keeper import BestKeeper
 from medprism.training.course import course_of, make_sampler
 from medprism.training.distributed import Replicas
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
@@ -133,7 +135,7 @@ class Run:
         """
         path = self.record.start
         checkpoint = None if path is None else load_checkpoint(Path(path))
-        keeper = _Keeper(self, log, progress)
+        keeper = BestKeeper(partial(self.ship, BEST), log)
         position = train(
             self.course.build(self.record, checkpoint),
             self.sampler,
@@ -211,27 +213,6 @@ class Run:
             "seconds_per_validation": one_validation,
         }
         return steps, described
-
-
-@dataclass
-class _Keeper:
-    """Notes which step the loop is at, and writes the best checkpoint when it is told to."""
-
-    run: Run
-    log: Log
-    progress: Progress
-    step: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Pass figures on."""
-        self.step = step
-        self.log.scalars(step, values)
-
-    def keep_best(self, weights: dict[str, Tensor], figures: dict[str, float]) -> None:
-        """Write the checkpoint of the step that was logged last."""
-        position = Position(self.step, time.monotonic() - self.started, figures["score"])
-        self.run.ship(BEST, position, weights, {"val": figures})
 
 
 def refuse_used(folder: Path) -> None:

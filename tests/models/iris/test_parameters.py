@@ -7,7 +7,6 @@ lists again: `python -m tests.models.iris.layout`.
 from __future__ import annotations
 
 import doctest
-import json
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from medprism.models.iris.config import iris_base, iris_compact, iris_compact_2d
 from medprism.models.iris.embedding import TaskEmbeddings
 from medprism.models.iris.model import Iris
 
-from .layout import golden_path, layout_of
+from .layout import LAYOUTS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture-iris.md"
 
@@ -36,9 +35,7 @@ def test_the_page_on_the_architecture_tells_the_truth() -> None:
 
 @pytest.mark.parametrize("name", IRIS_PRESETS)
 def test_names_and_shapes_are_those_of_the_golden_list(name: str) -> None:
-    golden = json.loads(golden_path(name).read_text(encoding="utf-8"))
-    found = layout_of(name)
-    assert sorted(golden.items() ^ found.items()) == []
+    assert LAYOUTS.differences(name) == []
 
 
 def test_sizes_are_what_the_presets_promise() -> None:

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from medprism.models.kprism.config import kprism_base, kprism_compact, kprism_nano
 from medprism.models.kprism.model import KPrism
 
-from .layout import FROZEN, golden_path, layout_of
+from .layout import FROZEN, LAYOUTS
 from .questions import KINDS, draw_question, prompts_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture-k-prism.md"
@@ -46,8 +46,8 @@ def test_a_class_costs_512_a_table(classes: int) -> None:
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_names_and_shapes_are_those_of_the_golden_list(name: str) -> None:
-    golden = json.loads(golden_path(name).read_text(encoding="utf-8"))
-    found = layout_of(name)
+    golden = json.loads(LAYOUTS.path(name).read_text(encoding="utf-8"))
+    found = LAYOUTS.found(name)
     missing = {key: golden[key] for key in golden.keys() - found.keys()}
     surplus = {key: found[key] for key in found.keys() - golden.keys()}
     changed = {

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 import typer
 
-from medprism.apps.cli.interrupt import Stop, stop_on_interrupt
+from medprism.apps.cli.interrupt import STOPPED, Stop, stop_on_interrupt
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import Bar, progress_bar
 from medprism.core.durable import make_folder
@@ -23,12 +22,12 @@ from medprism.data.datasets.discovery import find_datasets
 from medprism.data.preparation import PrepareConfig, prepare
 from medprism.data.store import SliceStore
 from medprism.engines.loading import checkpoint_path
+from medprism.engines.threads import use_threads
 from medprism.evaluation.fine_tuning import make_exam
 from medprism.models.checkpoint import load_checkpoint, save_checkpoint
 from medprism.training.finetune import MINUTES, FineTuneConfig, FineTuned, Length, fine_tune
 from medprism.training.lesson import plan_lesson
 
-STOPPED: Final = 130
 SUFFIX: Final = ".safetensors"
 
 
@@ -64,10 +63,7 @@ class _StoppableBar:
 
 def carry_out(wish: FineTuneWish, *, as_json: bool) -> int:
     """Fine-tune and print the figures; return 130 if stopped before the end."""
-    if wish.threads is not None:
-        if wish.threads < 1:
-            raise ConfigError(f"--threads must be at least 1, got {wish.threads}")
-        torch.set_num_threads(wish.threads)
+    use_threads(wish.threads, "--threads")
     out = _target(wish)
     work = out.with_name(f"{out.name}.work")
     with stop_on_interrupt() as stop, progress_bar("fine-tuning") as bar:

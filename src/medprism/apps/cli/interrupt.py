@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Final
+
+STOPPED: Final = 130
+"""Exit status of work that was stopped and can go on, as shells have it for Ctrl-C."""
 
 
 @dataclass

@@ -6,21 +6,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import typer
 
 from medprism.apps.cli.interrupt import stop_on_interrupt
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.apps.cli.training_bar import TrainingBar
+from medprism.apps.cli.training_end import say_end
 from medprism.core.errors import ConfigError
 from medprism.data.datasets.discovery import find_datasets
 from medprism.training.figures import open_logs
 from medprism.training.iris.run import IrisOrder, IrisRun
-from medprism.training.run import BEST, LAST
-
-STOPPED: Final = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +40,7 @@ def train_iris(wish: IrisWish) -> int:
     run = _resume(wish) if wish.resume else _start(wish)
     with stop_on_interrupt() as stop, TrainingBar(run.record.config, stop) as bar:
         position = run.train(open_logs(run.folder, bar), bar)
-    total = run.record.config.steps
-    score = "" if position.best is None else f", best score {position.best:.3f} on val"
-    typer.echo(f"{run.folder}: {position.step} of {total} steps{score}")
-    for name in (BEST, LAST):
-        if (run.folder / name).exists():
-            typer.echo(f"  {run.folder / name}")
-    if position.step >= total:
-        return 0
-    command = f"medprism train {wish.preset} --out {run.folder} --resume"
-    print(f"stopped; go on with: {command}", file=sys.stderr)
-    return STOPPED
+    return say_end(wish.preset, run.folder, position, run.record.config.steps)
 
 
 def _start(wish: IrisWish) -> IrisRun:

@@ -6,10 +6,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
 
-import torch
-import typer
 from torch import Tensor
 
 from medprism.apps.cli.interrupt import stop_on_interrupt
@@ -17,12 +14,14 @@ from medprism.apps.cli.iris_training import IrisWish, train_iris
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.apps.cli.training_bar import TrainingBar
+from medprism.apps.cli.training_end import say_end
 from medprism.core.concepts import ConceptTable
 from medprism.core.errors import ConfigError
 from medprism.data.datasets.discovery import find_datasets
 from medprism.data.licence import KINDS
 from medprism.data.preparation import PrepareConfig, prepare
 from medprism.data.store import SliceStore
+from medprism.engines.threads import use_threads
 from medprism.evaluation.sample_overlays import make_sample_overlays
 from medprism.evaluation.task_validation import make_task_validate
 from medprism.evaluation.validation import make_validate
@@ -32,11 +31,8 @@ from medprism.models.tpseg.config import TPSegConfig
 from medprism.training.distributed import Replicas, joined_processes
 from medprism.training.figures import Together, open_logs
 from medprism.training.loop import Validate
-from medprism.training.run import BEST, LAST, Run, refuse_used
+from medprism.training.run import Run, refuse_used
 from medprism.training.run_order import RunOrder
-from medprism.training.state import Position
-
-STOPPED: Final = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +58,7 @@ class TrainWish:
 
 def carry_out(wish: TrainWish) -> int:
     """Train and say where the checkpoints are; return 130 if stopped before the last step."""
-    if wish.threads is not None:
-        if wish.threads < 1:
-            raise ConfigError(f"--threads must be at least 1, got {wish.threads}")
-        torch.set_num_threads(wish.threads)
+    use_threads(wish.threads, "--threads")
     if wish.recipe in IRIS_PRESETS:
         return train_iris(_iris_wish(wish))
     if wish.without:
@@ -108,7 +101,9 @@ def _train(wish: TrainWish, replicas: Replicas) -> int:
     ):
         logs = album.logs = open_logs(run.folder, bar) if is_first else Together([])
         position = run.train(validate, logs, bar, replicas)
-    return _say(run, position, run.record.config.steps) if is_first else 0
+    if not is_first:
+        return 0
+    return say_end(run.record.recipe, run.folder, position, run.record.config.steps)
 
 
 def _first_run(wish: TrainWish, album: _Album, replicas: Replicas) -> Run:
@@ -217,16 +212,3 @@ class _Album:
             return validate(weights)
 
         return validate_and_draw
-
-
-def _say(run: Run, position: Position, total: int) -> int:
-    score = "" if position.best is None else f", best score {position.best:.3f} on val"
-    typer.echo(f"{run.folder}: {position.step} of {total} steps{score}")
-    for name in (BEST, LAST):
-        if (run.folder / name).exists():
-            typer.echo(f"  {run.folder / name}")
-    if position.step >= total:
-        return 0
-    command = f"medprism train {run.record.recipe} --out {run.folder} --resume"
-    print(f"stopped; go on with: {command}", file=sys.stderr)
-    return STOPPED

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from medprism.models.catalog import IRIS_PRESETS
 from medprism.models.checkpoint import CheckpointInfo
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.model import Iris
+from medprism.training.best_keeper import BestKeeper
 from medprism.training.iris.config import IrisTrainConfig, iris_recipe
 from medprism.training.iris.lesson import IrisLearner
 from medprism.training.iris.loop import train_volumes
@@ -176,7 +178,7 @@ class IrisRun:
             InternalError: the loss is not finite.
             WriteError: no space; the files on disk stay as they were.
         """
-        keeper = _Shipper(self, log)
+        keeper = BestKeeper(partial(self.ship, BEST), log)
         position = train_volumes(
             self._learner(),
             self.episodes.draw,
@@ -326,23 +328,3 @@ class _Watch:
     def is_cancelled(self) -> bool:
         """Return False."""
         return False
-
-
-@dataclass
-class _Shipper:
-    """Notes which step the loop is at, and writes the best checkpoint when it is told to."""
-
-    run: IrisRun
-    log: Log
-    step: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Pass figures on."""
-        self.step = step
-        self.log.scalars(step, values)
-
-    def keep_best(self, weights: dict[str, Tensor], figures: dict[str, float]) -> None:
-        """Write the checkpoint of the step that was logged last."""
-        position = Position(self.step, time.monotonic() - self.started, figures["score"])
-        self.run.ship(BEST, position, weights, {"val": figures})
