@@ -34,7 +34,7 @@ def test_some_regions_are_the_thin_structures_of_the_image() -> None:
         region = draw_region(counter_rng(seed, "net"), image)
         is_precise = (region & near).sum() > 0.9 * region.sum()
         found += bool(is_precise and (region & net).sum() > 0.7 * net.sum())
-    # A third of the regions are nets; half of those are of what is bright.
+    # Half of the regions are nets; half of those are of what is bright.
     assert 4 <= found <= 25
 
 

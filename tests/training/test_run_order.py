@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medprism.core.errors import ConfigError
+from medprism.training.recipes import RECIPES
 from medprism.training.run_order import RunOrder
 
 
@@ -23,6 +25,7 @@ from medprism.training.run_order import RunOrder
             "leave --tasks out",
         ),
         ("tpseg-colossal", {}, "no recipe 'tpseg-colossal'"),
+        ("kprism-nano", {"seed": -1}, "a seed is at least 0, got -1"),
         ("tpseg-nano", {"minutes": 1.0}, "either in steps or in minutes"),
     ],
 )
@@ -39,3 +42,10 @@ def test_tasks_may_be_named_and_added_to_a_checkpoint() -> None:
         recipe="tpseg-nano", store=Path("s"), minutes=1.0, added=("c",), start=Path("old")
     )
     assert (named.tasks, added.added) == (("a", "b"), ("c",))
+
+
+def test_a_seed_takes_the_place_of_the_recipe_s() -> None:
+    usual = RunOrder(recipe="kprism-compact-continued", store=Path("s"), steps=3).config()
+    other = RunOrder(recipe="kprism-compact-continued", store=Path("s"), steps=3, seed=9).config()
+    assert usual == RECIPES["kprism-compact-continued"](3)
+    assert other == replace(usual, seed=9)

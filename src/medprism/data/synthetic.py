@@ -22,10 +22,11 @@ _SEEDS: Final = (12, 60)
 _MAX_BASINS: Final = 3
 _MAX_SHARE: Final = 0.6
 _BLACK: Final = 8
-_NET_ODDS: Final = 0.35
-_NET_WIDTH: Final = (1.5, 6.0)
+_NET_SIDE: Final = 256
+_NET_ODDS: Final = 0.5
+_NET_WIDTH: Final = (0.8, 9.6)
 _NET_SHARE: Final = (0.04, 0.2)
-_MIN_NET_PIXELS: Final = 25
+_MIN_NET_PIXELS: Final = 40
 
 TASK_CHANGE: Final = AppearanceConfig(
     tone=1.0,
@@ -51,9 +52,8 @@ def draw_region(
     Basins grow from a pixel that is not black, where there is one: black is mostly padding. The
     first basin is always kept, so the region is never empty. An image without a net gives basins.
     """
-    reduced = _reduced(image)
-    net = _net(rng, reduced) if rng.random() < _NET_ODDS else None
-    region = _union_of_basins(rng, reduced) if net is None else net
+    net = _net(rng, _reduced(image, _NET_SIDE)) if rng.random() < _NET_ODDS else None
+    region = _union_of_basins(rng, _reduced(image, _WORKING_SIDE)) if net is None else net
     return _enlarged(region, (int(image.shape[0]), int(image.shape[1])))
 
 
@@ -66,9 +66,9 @@ def _net(
     """
     channel = np.ascontiguousarray(image[..., int(rng.integers(3))]).astype(np.float32)
     inside = image.max(axis=2) > _BLACK
-    width, share = rng.uniform(*_NET_WIDTH), rng.uniform(*_NET_SHARE)
+    width, share = np.exp(rng.uniform(*np.log(_NET_WIDTH))), rng.uniform(*_NET_SHARE)
     wide = np.asarray(cv2.GaussianBlur(channel, (0, 0), 2 * width))
-    contrast = np.asarray(cv2.GaussianBlur(channel, (0, 0), 0.7)) - wide
+    contrast = np.asarray(cv2.GaussianBlur(channel, (0, 0), 0.7 * min(width, 1.0))) - wide
     contrast = contrast if rng.random() < 0.5 else -contrast
     if not inside.any():
         return None
@@ -107,8 +107,10 @@ def _union_of_basins(
     return np.asarray(region)
 
 
-def _reduced(image: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "h w 3"]:
-    ratio = min(1.0, _WORKING_SIDE / max(image.shape[:2]))
+def _reduced(
+    image: UInt8[np.ndarray, "height width channels"], side: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    ratio = min(1.0, side / max(image.shape[:2]))
     height, width = (max(3, round(side * ratio)) for side in image.shape[:2])
     small = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_AREA)
     grey = np.asarray(small).reshape(height, width, image.shape[2])

@@ -29,7 +29,6 @@ from medprism.training.best_keeper import BestKeeper
 from medprism.training.course import course_of, make_sampler
 from medprism.training.distributed import Replicas
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
-from medprism.training.recipes import RECIPES
 from medprism.training.run_order import RunOrder
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.shipping import make_info, write_checkpoint
@@ -76,7 +75,7 @@ class Run:
         make_folder(folder, "run folder")
         checkpoint = None if order.start is None else load_checkpoint(order.start)
         store = order.store.resolve()
-        config = RECIPES[order.recipe](1 if order.steps is None else order.steps)
+        config = order.config()
         choose = course_of(config).choose
         chosen, config = choose(SliceStore.open(store), order, checkpoint, config)
         record = RunRecord(

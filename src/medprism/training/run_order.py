@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medprism.core.errors import ConfigError
+from medprism.training.config import TrainConfig
 from medprism.training.recipes import RECIPES
 
 
@@ -13,15 +14,17 @@ from medprism.training.recipes import RECIPES
 class RunOrder:
     """How a run is to be started: `steps` or `minutes`, one of the two.
 
-    `licences` limits the training sets by kind (see `data.licence`); `start` is a checkpoint to
-    begin with. `synthetic` and `task_change` are shares of images (see `EpisodeConfig`). Of TP-Seg,
-    `tasks` names those to learn (none is all), `added` those that are added to the checkpoint.
+    `seed` takes the place of the recipe's. `licences` limits the training sets by kind (see
+    `data.licence`); `start` is a checkpoint to begin with. `synthetic` and `task_change` are shares
+    of images (see `EpisodeConfig`). Of TP-Seg, `tasks` names those to learn (none is all), `added`
+    those that are added to the checkpoint.
     """
 
     recipe: str
     store: Path
     steps: int | None = None
     minutes: float | None = None
+    seed: int | None = None
     licences: tuple[str, ...] = ()
     start: Path | None = None
     synthetic: float = 0.0
@@ -36,7 +39,14 @@ class RunOrder:
             raise ConfigError("give the length of the run either in steps or in minutes")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ConfigError(f"minutes must be above 0, got {self.minutes}")
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f"a seed is at least 0, got {self.seed}")
         self._check_tasks()
+
+    def config(self) -> TrainConfig:
+        """Return the recipe's settings with this order's seed; a run in minutes has one step."""
+        config = RECIPES[self.recipe](1 if self.steps is None else self.steps)
+        return config if self.seed is None else replace(config, seed=self.seed)
 
     def _check_tasks(self) -> None:
         has_tasks = RECIPES[self.recipe](1).phases is not None

@@ -80,6 +80,7 @@ def test_a_store_minutes_licences_and_a_checkpoint_to_begin_with(
     first = medprism(
         *("train", "kprism-nano", "--store", store, "--out", tmp_path / "a", "--steps", "1"),
         *("--synthetic", "0.5", "--task-change", "0.25", "--licences", "unknown"),
+        *("--seed", "0"),
     )
     assert first.status == 0, first.err
     second = medprism(
@@ -89,6 +90,7 @@ def test_a_store_minutes_licences_and_a_checkpoint_to_begin_with(
     assert second.status in (0, 2), second.err
     one = RunRecord.load(tmp_path / "a")
     assert (one.synthetic, one.task_change, one.sets) == (0.5, 0.25, ("scenes",))
+    assert one.config.seed == 0
     if second.status == 2:
         # A machine under heavy load: not even one step fits.
         assert "minutes are too few" in second.err
@@ -111,6 +113,7 @@ def test_a_store_minutes_licences_and_a_checkpoint_to_begin_with(
         (("--data", "{data}", "--steps", "3", "--init", "none.safetensors"), "no checkpoint at"),
         (("--resume",), "run.json cannot be read"),
         (("--resume", "--steps", "9"), "--steps was fixed when the run"),
+        (("--resume", "--seed", "0"), "--seed was fixed when the run"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -20,10 +20,11 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_run_is_started_stopped_and_gone_on_with(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    order = IrisOrder(preset="iris-nano", data=(data,), steps=2)
+    order = IrisOrder(preset="iris-nano", data=(data,), steps=2, seed=5)
     run = IrisRun.start(folder, order)
     assert is_iris_run(folder)
     assert IrisRecord.load(folder).config == run.record.config
+    assert run.record.config.seed == 5
     assert run.train(Notes(stop_after=1), Notes(stop_after=1)).step == 1
     position = IrisRun.resume(folder).train(Notes(), Notes())
     assert position.step == 2
@@ -70,10 +71,10 @@ def test_minutes_become_steps_once(
 ) -> None:
     monkeypatch.setattr("medprism.training.iris.run.TIMED_STEPS", 1)
     monkeypatch.setattr("medprism.training.iris.run.FIXED", 1)
-    order = IrisOrder(preset="iris-nano", data=(data,), minutes=30.0)
+    order = IrisOrder(preset="iris-nano", data=(data,), minutes=30.0, seed=5)
     run = IrisRun.start(tmp_path / "run", order)
     timing = run.record.timing
-    assert timing["minutes"] == 30.0
+    assert (timing["minutes"], run.record.config.seed) == (30.0, 5)
     spent = timing["seconds_timing"] + 12 * timing["seconds_per_validation"]
     expected = 0.97 * (30 * 60 - spent) / timing["seconds_per_step"]
     assert abs(run.record.config.steps - expected) <= 1

@@ -29,6 +29,7 @@ class IrisWish:
     steps: int | None
     resume: bool
     without: str
+    seed: int | None
     others: Mapping[str, object]
 
 
@@ -52,6 +53,7 @@ def _start(wish: IrisWish) -> IrisRun:
         steps=wish.steps,
         minutes=wish.minutes,
         without=split_list(wish.without, "--without") if wish.without else (),
+        seed=wish.seed,
     )
     with progress_bar("reading") as bar:
         run = IrisRun.start(wish.out, order, bar)
@@ -66,6 +68,7 @@ def _resume(wish: IrisWish) -> IrisRun:
         "--minutes": wish.minutes,
         "--steps": wish.steps,
         "--without": wish.without,
+        "--seed": wish.seed is not None,
     }
     extra = [name for name, value in given.items() if value]
     if extra:

@@ -36,6 +36,12 @@ def train(
         float, typer.Option(help="Share of images changed in common with their references.")
     ] = 0.0,
     without: Annotated[str, typer.Option(help="Classes that Iris must not see: a,b.")] = "",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="What all chance of the run is drawn from (default: the recipe's)."
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a preset. Ctrl-C stops after the step at hand; --resume goes on bit for bit."""
@@ -56,6 +62,7 @@ def train(
         synthetic=synthetic,
         task_change=task_change,
         without=without,
+        seed=seed,
         threads=threads,
     )
     raise typer.Exit(carry_out(wish))

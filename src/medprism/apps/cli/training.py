@@ -53,6 +53,7 @@ class TrainWish:
     synthetic: float
     task_change: float
     without: str
+    seed: int | None
     threads: int | None
 
 
@@ -76,6 +77,7 @@ def _iris_wish(wish: TrainWish) -> IrisWish:
         steps=wish.steps,
         resume=wish.resume,
         without=wish.without,
+        seed=wish.seed,
         others={
             "--store": wish.store,
             "--licences": wish.licences,
@@ -136,6 +138,7 @@ def _start(wish: TrainWish, album: _Album) -> Run:
         added=wish.add_task,
         synthetic=wish.synthetic,
         task_change=wish.task_change,
+        seed=wish.seed,
     )
     if wish.minutes is not None:
         print("timing the first steps", file=sys.stderr)
@@ -168,6 +171,7 @@ def _resume(wish: TrainWish) -> Run:
         "--add-task": wish.add_task,
         "--synthetic": wish.synthetic,
         "--task-change": wish.task_change,
+        "--seed": wish.seed is not None,
     }
     extra = [name for name, value in given.items() if value]
     if extra:

@@ -50,7 +50,7 @@ TIMED_STEPS: Final = 4
 class IrisOrder:
     """How a run is to be started: `steps` or `minutes`, one of the two.
 
-    `without` are classes that the run must not see.
+    `without` are classes that the run must not see; `seed` takes the place of the recipe's.
     """
 
     preset: str
@@ -58,12 +58,20 @@ class IrisOrder:
     steps: int | None = None
     minutes: float | None = None
     without: tuple[str, ...] = ()
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise ConfigError("give the length of the run either in steps or in minutes")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ConfigError(f"minutes must be above 0, got {self.minutes}")
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f"a seed is at least 0, got {self.seed}")
+
+    def config(self) -> IrisTrainConfig:
+        """Return the recipe's settings with this order's seed; a run in minutes has one step."""
+        config = iris_recipe(self.preset, 1 if self.steps is None else self.steps)
+        return config if self.seed is None else replace(config, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +137,7 @@ class IrisRun:
             LabelError: a class to leave out that no set has.
         """
         refuse_used(folder)
-        config = iris_recipe(order.preset, 1 if order.steps is None else order.steps)
+        config = order.config()
         data = tuple(path.resolve() for path in order.data)
         sets = read_volume_sets(data, config.episode.side, progress)
         concepts = _without(table_of([one.info for one in sets])[0], order.without)
@@ -234,7 +242,7 @@ class IrisRun:
         if minutes is not None:
             timed, validation = self._time()
             steps = steps_within(config, timed, minutes, (VALIDATIONS + 2) * validation)
-            config = iris_recipe(config.preset, steps)
+            config = replace(config, steps=steps)
             save_every = max(1, round(SAVE_SECONDS / timed.seconds_per_step[0]))
             timing = {
                 "minutes": minutes,
