@@ -20,6 +20,7 @@ def test_a_run_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         steps=1,
         resume=False,
         without="dark bar",
+        seed=None,
         others={"--store": None},
     )
     assert train_iris(wish) == 0
