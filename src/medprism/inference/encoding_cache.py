@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from medprism.core.errors import ConfigError
+from medprism.inference.own_pages import in_own_pages
 from medprism.inference.zoom import Crop
 from medprism.models.segmenter import TensorValue
 
@@ -40,7 +41,8 @@ class EncodingCache:
     """Encode once, then answer from memory while the budget lasts.
 
     The value used last is kept even if it is larger than the budget. Threads may share a cache:
-    who wants an encoding that another thread makes waits for it.
+    who wants an encoding that another thread makes waits for it. Large tensors are kept outside the
+    heap (`own_pages`).
     """
 
     def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
@@ -79,7 +81,7 @@ class EncodingCache:
                     break
             awaited.wait()
         try:
-            value = encode()
+            value = encode().map(in_own_pages)
             self._keep(key, value)
         finally:
             with self._lock:
