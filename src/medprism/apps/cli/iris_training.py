@@ -10,6 +10,7 @@ from pathlib import Path
 from medprism.apps.cli.interrupt import stop_on_interrupt
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.cli.resuming import refuse_given, refuse_other_preset
 from medprism.apps.cli.training_bar import TrainingBar
 from medprism.apps.cli.training_end import say_end
 from medprism.core.errors import ConfigError
@@ -70,17 +71,8 @@ def _resume(wish: IrisWish) -> IrisRun:
         "--without": wish.without,
         "--seed": wish.seed is not None,
     }
-    extra = [name for name, value in given.items() if value]
-    if extra:
-        raise ConfigError(
-            f"{', '.join(extra)} was fixed when the run {wish.out} was started; "
-            "leave it out with --resume, or start a new run"
-        )
+    refuse_given(given, wish.out)
     with progress_bar("reading") as bar:
         run = IrisRun.resume(wish.out, bar)
-    if run.record.config.preset != wish.preset:
-        raise ConfigError(
-            f"the run {wish.out} is of {run.record.config.preset}, not {wish.preset}; go on with "
-            f"`medprism train {run.record.config.preset} --out {wish.out} --resume`"
-        )
+    refuse_other_preset(run.record.config.preset, wish.preset, wish.out)
     return run

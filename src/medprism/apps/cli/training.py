@@ -13,6 +13,7 @@ from medprism.apps.cli.interrupt import stop_on_interrupt
 from medprism.apps.cli.iris_training import IrisWish, train_iris
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.cli.resuming import refuse_given, refuse_other_preset
 from medprism.apps.cli.training_bar import TrainingBar
 from medprism.apps.cli.training_end import say_end
 from medprism.core.concepts import ConceptTable
@@ -173,18 +174,9 @@ def _resume(wish: TrainWish) -> Run:
         "--task-change": wish.task_change,
         "--seed": wish.seed is not None,
     }
-    extra = [name for name, value in given.items() if value]
-    if extra:
-        raise ConfigError(
-            f"{', '.join(extra)} was fixed when the run {wish.out} was started; "
-            "leave it out with --resume, or start a new run"
-        )
+    refuse_given(given, wish.out)
     run = Run.resume(wish.out)
-    if run.record.recipe != wish.recipe:
-        raise ConfigError(
-            f"the run {wish.out} is of {run.record.recipe}, not {wish.recipe}; "
-            f"go on with `medprism train {run.record.recipe} --out {wish.out} --resume`"
-        )
+    refuse_other_preset(run.record.recipe, wish.recipe, wish.out)
     return run
 
 
