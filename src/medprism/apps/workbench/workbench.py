@@ -21,6 +21,7 @@ from medprism.core.errors import LabelError, MedprismError
 from medprism.core.progress import Progress
 from medprism.engines.loaded import LoadedModel
 from medprism.engines.loading import load
+from medprism.engines.one_thread import ModelThread
 from medprism.inference.memory import Memory
 from medprism.inference.target import find_targets
 from medprism.io.mask_file import Colour
@@ -41,11 +42,12 @@ class Workbench:
 
     def __init__(self, project: Project, model: LoadedModel, settings: WorkbenchSettings) -> None:
         self.project = project
-        self.base = model
+        self._model_thread = ModelThread()
+        self.base = self._model_thread.host(model)
         self.settings = settings
         self.notice: str | None = None
         memory = Memory.of(settings.encodings_bytes, settings.maps_bytes)
-        self.desk = Desk(project, model, ImageShelf(project, settings.images_bytes), memory)
+        self.desk = Desk(project, self.base, ImageShelf(project, settings.images_bytes), memory)
         self.checkpoint = BASE
         self._choosing = threading.Lock()
         self.turns = ModelTurns()
@@ -70,7 +72,7 @@ class Workbench:
             SHORT_JOBS,
         )
         self._open_chosen()
-        self.trainer = Trainer(self.desk, model)
+        self.trainer = Trainer(self.desk, self.base)
         self.sweeps: list[Callable[[], None]] = [self.sessions.sweep, MemorySweep()]
         self.endings: list[Callable[[], None]] = []
         self._is_ending = threading.Event()
@@ -116,6 +118,7 @@ class Workbench:
             self._sweeper.join()
         for end in self.endings:
             end()
+        self._model_thread.shut_down()
         self.project.close()
 
     def label(self, name: str, colour: Colour | None = None) -> LabelRecord:
@@ -176,7 +179,7 @@ class Workbench:
         if checkpoint == BASE:
             return self.base
         record = self.project.checkpoints.get(checkpoint)
-        return load(self.project.checkpoints.path_of(record))
+        return self._model_thread.host(load(self.project.checkpoints.path_of(record)))
 
     def _open_chosen(self) -> None:
         """Go on with the checkpoint that was in use; where that fails, with the base model."""
