@@ -15,7 +15,7 @@ from typing import Final
 # Parameter of mallopt, from malloc.h.
 _M_ARENA_MAX: Final = -8
 ARENAS: Final = 4
-SECONDS: Final = 30.0
+SECONDS: Final = 10.0
 
 
 def limit_arenas(most: int = ARENAS) -> bool:
