@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Annotated, Final
 
 import torch
 import typer
 from torch import Tensor
 
+from benchmarks.resident_memory import resident_megabytes
 from medprism.models.catalog import IRIS_PRESETS
 from medprism.models.iris.embedding import TaskEmbeddings
 from medprism.models.iris.model import Iris
@@ -140,17 +140,11 @@ def _report(
     with torch.inference_mode():
         if prepare is not None:
             prepare()
-        before, started = _resident(), time.process_time()
+        before, started = resident_megabytes(), time.process_time()
         work()
         seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pipe.send((seconds, max(0.0, peak - before)))
-
-
-def _resident() -> float:
-    """Return the resident memory of this process in megabytes."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / MEGABYTE
 
 
 def make_bench(preset: str, repeats: int, passes: int) -> Bench:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import secrets
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.resident_memory import resident_megabytes
 from medprism.core.errors import InternalError
 
 
@@ -30,8 +30,7 @@ class RunningServer:
 
     def resident_megabytes(self) -> float:
         """Return the resident memory of the process in MB (2**20 bytes), as Linux counts it."""
-        pages = int(Path(f"/proc/{self.process_id}/statm").read_text().split()[1])
-        return pages * resource.getpagesize() / 2**20
+        return resident_megabytes(self.process_id)
 
     def processor_seconds(self) -> float:
         """Return the processor time that the process has used."""

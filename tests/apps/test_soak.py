@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from benchmarks.resident_memory import resident_megabytes
 
 from medprism.core.randomness import counter_rng
 from medprism.engines.loading import load
@@ -83,8 +83,7 @@ def test_a_long_archive_does_not_fill_the_memory(tmp_path: Path) -> None:
 
     class Notes:
         def report(self, done: int, total: int, message: str = "") -> None:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            megabytes.append(pages * resource.getpagesize() / 2**20)
+            megabytes.append(resident_megabytes())
 
         def is_cancelled(self) -> bool:
             return False

@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import gc
 import weakref
-from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.resident_memory import resident_megabytes
 
 from medprism.inference.own_pages import SMALLEST_BYTES, in_own_pages
-
-
-def _megabytes() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.uint8])
@@ -38,14 +34,14 @@ def test_small_tensors_and_those_without_values_stay_where_they_are() -> None:
 def test_pages_last_as_long_as_their_tensor_and_go_with_it() -> None:
     pytest.importorskip("resource")
     ones = torch.ones(2**22)
-    before = _megabytes()
+    before = resident_megabytes()
     kept = [in_own_pages(ones) for _ in range(4)]
     gc.collect()
     assert all(float(one.sum()) == 2**22 for one in kept)
-    during = _megabytes()
+    during = resident_megabytes()
     last = weakref.ref(kept[-1])
     kept.clear()
     gc.collect()
     assert last() is None
     assert during - before > 60
-    assert _megabytes() - before < 20
+    assert resident_megabytes() - before < 20

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int32, UInt8
 
 from medprism.data.appearance import AppearanceConfig
 
-_WORKING_SIDE: Final = 160
+_BASIN_SIDE: Final = 160
 _SEEDS: Final = (12, 60)
 _MAX_BASINS: Final = 3
 _MAX_SHARE: Final = 0.6
@@ -53,7 +53,7 @@ def draw_region(
     first basin is always kept, so the region is never empty. An image without a net gives basins.
     """
     net = _net(rng, _reduced(image, _NET_SIDE)) if rng.random() < _NET_ODDS else None
-    region = _union_of_basins(rng, _reduced(image, _WORKING_SIDE)) if net is None else net
+    region = _union_of_basins(rng, _reduced(image, _BASIN_SIDE)) if net is None else net
     return _enlarged(region, (int(image.shape[0]), int(image.shape[1])))
 
 
@@ -111,7 +111,7 @@ def _reduced(
     image: UInt8[np.ndarray, "height width channels"], side: int
 ) -> UInt8[np.ndarray, "h w 3"]:
     ratio = min(1.0, side / max(image.shape[:2]))
-    height, width = (max(3, round(side * ratio)) for side in image.shape[:2])
+    height, width = (max(3, round(length * ratio)) for length in image.shape[:2])
     small = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_AREA)
     grey = np.asarray(small).reshape(height, width, image.shape[2])
     return grey if grey.shape[2] == 3 else np.repeat(grey, 3, axis=2)

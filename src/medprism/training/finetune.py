@@ -39,6 +39,7 @@ from medprism.training.lesson import Lesson
 from medprism.training.likeness import scan
 from medprism.training.loop import STATE_FILE, Learner, Schedule, train
 from medprism.training.rehearsal import Memory, RehearsingSampler, make_learner
+from medprism.training.run_length import check_length
 from medprism.training.state import read_average
 from medprism.training.timing import steps_within, time_steps
 
@@ -121,12 +122,9 @@ class Length:
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise ConfigError("give the length of a fine-tuning either in steps or in minutes")
+        check_length("a fine-tuning", self.steps, self.minutes)
         if self.steps is not None and self.steps < 1:
             raise ConfigError(f"steps must be at least 1, got {self.steps}")
-        if self.minutes is not None and not 0 < self.minutes < float("inf"):
-            raise ConfigError(f"minutes must be above 0, got {self.minutes}")
 
 
 def fine_tune(

@@ -8,6 +8,7 @@ from pathlib import Path
 from medprism.core.errors import ConfigError
 from medprism.training.config import TrainConfig
 from medprism.training.recipes import RECIPES
+from medprism.training.run_length import check_length, check_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +36,8 @@ class RunOrder:
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise ConfigError(f"no recipe {self.recipe!r}; there is {', '.join(RECIPES)}")
-        if (self.steps is None) == (self.minutes is None):
-            raise ConfigError("give the length of the run either in steps or in minutes")
-        if self.minutes is not None and not 0 < self.minutes < float("inf"):
-            raise ConfigError(f"minutes must be above 0, got {self.minutes}")
-        if self.seed is not None and self.seed < 0:
-            raise ConfigError(f"a seed is at least 0, got {self.seed}")
+        check_length("the run", self.steps, self.minutes)
+        check_seed(self.seed)
         self._check_tasks()
 
     def config(self) -> TrainConfig:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import ctypes
-import resource
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from benchmarks.resident_memory import resident_megabytes
 
 from medprism.apps.workbench import freed_memory
 from medprism.apps.workbench.freed_memory import MemorySweep, limit_arenas, return_freed_memory
@@ -17,10 +16,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 PIECES, PIECE_BYTES = 1200, 100_000
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _in_thread(work: Callable[[], None]) -> None:
@@ -38,9 +33,9 @@ def test_what_was_freed_between_pieces_in_use_goes_back() -> None:
         kept.extend(pieces[::100])
 
     _in_thread(work)
-    before = _resident()
+    before = resident_megabytes()
     assert return_freed_memory()
-    assert before - _resident() > 0.8 * PIECES * PIECE_BYTES
+    assert before - resident_megabytes() > 0.8 * PIECES * PIECE_BYTES / 2**20
     assert all(len(one) == PIECE_BYTES for one in kept)
 
 

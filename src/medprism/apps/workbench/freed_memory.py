@@ -1,8 +1,8 @@
 """What the server no longer needs goes back to the system, so that its memory does not creep up.
 
-glibc keeps freed memory for each group of threads. Answers are calculated by whichever thread is
-free, so that in time every group keeps the peak of a prediction; and pages between pieces that are
-still in use are kept as well.
+glibc keeps freed memory for each group of threads. The network runs on one thread, but all before
+and after it runs on whichever is free, so that in time every group keeps the peak of an answer; and
+pages between pieces that are still in use are kept as well.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from medprism.training.iris.loop import train_volumes
 from medprism.training.iris.validation import make_volume_validate
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate
 from medprism.training.run import BEST, LAST, SAVE_SECONDS, SAVE_STEPS, VALIDATIONS, refuse_used
+from medprism.training.run_length import check_length, check_seed
 from medprism.training.run_record import RUN_FILE
 from medprism.training.shipping import INTENDED_USE, describe_set, weights_licence, write_checkpoint
 from medprism.training.state import Position, average_of, read_average
@@ -61,12 +62,8 @@ class IrisOrder:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise ConfigError("give the length of the run either in steps or in minutes")
-        if self.minutes is not None and not 0 < self.minutes < float("inf"):
-            raise ConfigError(f"minutes must be above 0, got {self.minutes}")
-        if self.seed is not None and self.seed < 0:
-            raise ConfigError(f"a seed is at least 0, got {self.seed}")
+        check_length("the run", self.steps, self.minutes)
+        check_seed(self.seed)
 
     def config(self) -> IrisTrainConfig:
         """Return the recipe's settings with this order's seed; a run in minutes has one step."""
