@@ -39,16 +39,16 @@ LABEL: Final = "the structure"
 class LoadSettings:
     """Who comes: people, seconds between clicks of one, clicks an image, seconds in all.
 
-    Memory is judged after `warm_up` seconds, when the cache of encodings is full; the images have
-    been read before. With `references` accepted masks are references, so that every image is
-    pre-segmented as it is opened.
+    Memory is judged over what is left after `warm_up` seconds, when the cache of encodings is full;
+    the images have been read before. With `references` accepted masks are references, so that every
+    image is pre-segmented as it is opened.
     """
 
     people: int = 16
     pause: float = 2.0
     clicks: int = 5
-    seconds: float = 600.0
-    warm_up: float = 240.0
+    seconds: float = 1200.0
+    warm_up: float = 600.0
     references: bool = False
 
     def __post_init__(self) -> None:
@@ -70,8 +70,9 @@ class Load:
     """What was measured: milliseconds from when a click was due to its mask, and of going on.
 
     `late` counts clicks whose mask was not there when the next one was due. `growth` is the slope
-    of the resident memory after the warm-up in MB a minute. `processor` and `others` are the
-    processors that the server and all else on the machine used on average.
+    of the resident memory after the warm-up in MB a minute, and `growth_error` its standard error.
+    `memory` holds seconds and MB of every second. `processor` and `others` are the processors that
+    the server and all else on the machine used on average.
     """
 
     clicks: int
@@ -85,6 +86,8 @@ class Load:
     megabytes_before: float
     megabytes_after: float
     growth: float
+    growth_error: float
+    memory: tuple[tuple[float, float], ...]
     processor: float
     others: float
     processors: int
@@ -200,6 +203,7 @@ def _measure(server: RunningServer, settings: LoadSettings, progress: Progress) 
     waits = [wait for person in people for wait in person.waits]
     late = sum(wait > settings.pause for wait in waits)
     p50, p95, p99 = _milliseconds(waits, (50, 95, 99))
+    growth, growth_error = growth_a_minute(moments, megabytes, settings.warm_up)
     going_on = [wait for person in people for wait in person.going_on]
     return Load(
         clicks=len(waits),
@@ -212,26 +216,38 @@ def _measure(server: RunningServer, settings: LoadSettings, progress: Progress) 
         going_on_p95=_milliseconds(going_on, (95,))[0],
         megabytes_before=megabytes[0],
         megabytes_after=megabytes[-1],
-        growth=growth_a_minute(moments, megabytes, settings.warm_up),
+        growth=growth,
+        growth_error=growth_error,
+        memory=tuple(
+            (round(at, 1), round(size, 1)) for at, size in zip(moments, megabytes, strict=True)
+        ),
         processor=processor,
         others=(_busy_seconds() - busy) / lasted - processor,
         processors=os.cpu_count() or 1,
     )
 
 
-def growth_a_minute(moments: Sequence[float], megabytes: Sequence[float], warm_up: float) -> float:
-    """Return the slope of the memory in MB a minute, by least squares, after the warm-up.
+def growth_a_minute(
+    moments: Sequence[float], megabytes: Sequence[float], warm_up: float
+) -> tuple[float, float]:
+    """Return the slope of the memory after the warm-up and its standard error, in MB a minute.
 
-    NaN where fewer than two samples are left. Moments are in seconds.
+    Least squares over the means of minutes: freed memory is given back every ten seconds, so that
+    single samples depend on their neighbours and would make the error look too small. NaN where
+    fewer than three minutes are left. Moments are in seconds.
 
-    >>> round(growth_a_minute([0, 60, 120, 180], [10, 90, 92, 94], 30), 6)
-    2.0
+    >>> growth_a_minute([0, 60, 120, 180, 240], [10, 90, 92, 94, 96], 60)
+    (2.0, 0.0)
     """
-    kept = [(at / 60, size) for at, size in zip(moments, megabytes, strict=True) if at >= warm_up]
-    if len(kept) < 2:
-        return math.nan
-    minutes, sizes = zip(*kept, strict=True)
-    return float(np.polyfit(minutes, sizes, 1)[0])
+    minutes: dict[int, list[float]] = {}
+    for at, size in zip(moments, megabytes, strict=True):
+        if at >= warm_up:
+            minutes.setdefault(int((at - warm_up) // 60), []).append(size)
+    if len(minutes) < 3:
+        return math.nan, math.nan
+    sizes = [float(np.mean(minutes[minute])) for minute in sorted(minutes)]
+    (slope, _), covariance = np.polyfit(sorted(minutes), sizes, 1, cov=True)
+    return round(float(slope), 6), round(math.sqrt(max(0.0, covariance[0, 0])), 6)
 
 
 def to_markdown(load: Load, settings: LoadSettings, model: str) -> str:
@@ -256,7 +272,8 @@ image opened. Pictures of {SHAPE[0]} x {SHAPE[1]}. The server used {load.process
 | accepting and opening the next image: p95 | {load.going_on_p95:.0f} ms |
 | resident memory at the beginning (images read) and at the end | {load.megabytes_before:.0f} and \
 {load.megabytes_after:.0f} MB |
-| growth after {settings.warm_up:g} s, by least squares | {load.growth:.2f} MB a minute |
+| growth after {settings.warm_up:g} s, and its standard error | {load.growth:.2f} ± \
+{load.growth_error:.2f} MB a minute |
 """
 
 
@@ -266,8 +283,8 @@ def main(
     people: Annotated[int, typer.Option(help="Users at once.")] = 16,
     pause: Annotated[float, typer.Option(help="Seconds between clicks of one user.")] = 2.0,
     clicks: Annotated[int, typer.Option(help="Clicks an image.")] = 5,
-    seconds: Annotated[float, typer.Option(help="Length of the run.")] = 600.0,
-    warm_up: Annotated[float, typer.Option(help="Seconds before memory is judged.")] = 240.0,
+    seconds: Annotated[float, typer.Option(help="Length of the run.")] = 1200.0,
+    warm_up: Annotated[float, typer.Option(help="Seconds before memory is judged.")] = 600.0,
     references: Annotated[
         bool, typer.Option("--references", help="Accepted masks are references.")
     ] = False,
