@@ -5,7 +5,7 @@ import pytest
 
 from medprism.core.errors import InternalError
 from medprism.core.randomness import counter_rng
-from medprism.evaluation.intervals import Score, macro_interval
+from medprism.evaluation.intervals import Score, macro_interval, pooled_interval
 from medprism.metrics.bootstrap import bootstrap_mean
 
 
@@ -88,3 +88,43 @@ def test_the_same_scores_give_the_same_interval_and_one_patient_gives_none() -> 
     assert (alone.mean, alone.low, alone.high) == (0.5, None, None)
     with pytest.raises(InternalError, match="at least one value"):
         macro_interval([])
+
+
+def _share(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[:, 0] / sums[:, 1])
+
+
+def _random_groups() -> list[tuple[np.ndarray, list[str]]]:
+    rng = counter_rng(4, "groups")
+    groups = []
+    for images in (9, 14):
+        whole = rng.integers(20, 90, images).astype(np.float64)
+        counts = np.stack([np.floor(whole * rng.random(images)), whole], axis=1)
+        groups.append((counts, [f"p{rng.integers(5)}" for _ in range(images)]))
+    return groups
+
+
+def test_pooled_figures_equal_a_slow_bootstrap() -> None:
+    groups = _random_groups()
+    found = pooled_interval(groups, _share)
+    sums = [counts.sum(0) for counts, _ in groups]
+    assert found.mean == pytest.approx(np.mean([one[0] / one[1] for one in sums]))
+    rng, means = counter_rng(9, "literal"), []
+    for _ in range(1500):
+        shares = []
+        for counts, patients in groups:
+            names = sorted(set(patients))
+            drawn = [names[int(i)] for i in rng.integers(len(names), size=len(names))]
+            rows = [counts[k] for name in drawn for k, own in enumerate(patients) if own == name]
+            shares.append(sum(r[0] for r in rows) / sum(r[1] for r in rows))
+        means.append(np.mean(shares))
+    assert found.low == pytest.approx(np.quantile(means, 0.025), abs=0.02)
+    assert found.high == pytest.approx(np.quantile(means, 0.975), abs=0.02)
+
+
+def test_a_pooled_figure_of_one_patient_has_no_bounds() -> None:
+    counts = np.array([[1.0, 2.0], [0.0, 6.0]])
+    found = pooled_interval([(counts, ["p", "p"])], _share)
+    assert (found.mean, found.low, found.high) == (0.125, None, None)
+    with pytest.raises(InternalError, match="at least one image"):
+        pooled_interval([(np.zeros((0, 2)), [])], _share)

@@ -1,8 +1,8 @@
-"""Macro averages with confidence intervals: patients are resampled, classes weigh alike."""
+"""Averages with confidence intervals: patients are resampled, classes weigh alike."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +64,45 @@ def macro_interval(
     tail = (1 - CONFIDENCE) / 2
     spread = np.nanmean(np.concatenate(drawn, axis=1), axis=1)
     low, high = np.quantile(spread, (tail, 1 - tail))
+    return Interval(mean, float(low), float(high))
+
+
+def pooled_interval(
+    groups: Sequence[tuple[Float64[np.ndarray, "_ counts"], Sequence[str]]],
+    figure: Callable[[Float64[np.ndarray, "sums counts"]], Float64[np.ndarray, " sums"]],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the mean over groups of a figure of each group's summed counts, with its interval.
+
+    For figures of a whole set, which are no means over images. A group is a row of counts an image
+    and the image's patient; `figure` turns rows of sums into one value each. The percentile
+    interval (95 %) resamples patients within each group; no bounds where no group has two.
+
+    Raises:
+        InternalError: no group, or one without images.
+
+    >>> counts = np.array([[1.0, 4.0], [3.0, 4.0]])
+    >>> pooled_interval([(counts, "ab")], lambda sums: sums[:, 0] / sums[:, 1]).mean
+    0.5
+    """
+    if not groups or any(not len(patients) for _, patients in groups):
+        raise InternalError("a pooled figure needs at least one image in every group")
+    means, drawn = [], []
+    for number, (counts, patients) in enumerate(groups):
+        codes = _codes(patients)
+        sums = np.zeros((max(codes) + 1, counts.shape[1]))
+        np.add.at(sums, codes, counts)
+        means.append(float(figure(sums.sum(0, keepdims=True))[0]))
+        rng = counter_rng(seed, number, "pooled")
+        weights = rng.multinomial(len(sums), [1 / len(sums)] * len(sums), size=resamples)
+        drawn.append(figure(weights @ sums))
+    mean = float(np.mean(means))
+    if all(len(set(patients)) < 2 for _, patients in groups):
+        return Interval(mean, None, None)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(np.mean(drawn, axis=0), (tail, 1 - tail))
     return Interval(mean, float(low), float(high))
 
 
