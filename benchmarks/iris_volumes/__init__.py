@@ -1,0 +1,1 @@
+"""Iris on whole volumes, beside its rivals: one command a question, one JSON file each."""

@@ -1,0 +1,28 @@
+"""Pictures of figures: curves and scatters, never of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from medprism.core.durable import write_durably
+
+
+def draw_curve(points: Mapping[str, Sequence[tuple[float, float]]], name: str, path: Path) -> None:
+    """Write a PNG: Dice of every strategy against the share of the pool, in per cent."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, (strategy, line) in enumerate(points.items()):
+        shares, values = [100 * share for share, _ in line], [value for _, value in line]
+        axes.plot(shares, values, "o-", ms=4, color=f"C{number}", label=strategy)
+    axes.set_xscale("log")
+    ticks = sorted({100 * share for line in points.values() for share, _ in line})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(f"references used, % of the pool of {name}")
+    axes.set_ylabel("Dice, mean over classes")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    write_durably(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))

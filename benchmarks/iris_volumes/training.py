@@ -1,0 +1,189 @@
+"""Models that are trained to be measured: for steps or minutes, and gone on with where it stopped.
+
+What is measured is the running average of the weights, as Iris ships it (`training.iris.run`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import torch
+import typer
+from torch import Tensor
+
+from medprism.core.durable import make_folder, read_json, write_json
+from medprism.data.volume_episode import VolumeEpisodes
+from medprism.training.iris.config import IrisTrainConfig
+from medprism.training.iris.lesson import LearnsVolumes
+from medprism.training.iris.loop import train_volumes
+from medprism.training.loop import STATE_FILE, Schedule
+from medprism.training.run_length import check_length
+from medprism.training.state import read_average, read_document
+
+FORMAT: Final = "medprism-bench-training"
+VERSION: Final = 1
+PLAN: Final = "plan.json"
+TIMED_STEPS: Final = 4
+SAVE_EVERY: Final = 50
+LOG_EVERY: Final = 50
+NEVER: Final = 10**9
+
+MakeLearner = Callable[[], LearnsVolumes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How long a model is trained: `steps` or `minutes`, one of the two."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        check_length("a training", self.steps, self.minutes)
+
+    def __str__(self) -> str:
+        return f"{self.minutes:g} min" if self.steps is None else f"{self.steps:,} steps"
+
+    @property
+    def slug(self) -> str:
+        """The length as a part of a folder's name."""
+        return str(self).replace(" ", "").replace(",", "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the length as plain data."""
+        return {"steps": self.steps, "minutes": self.minutes}
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The averaged weights of a training, and how far it came."""
+
+    weights: dict[str, Tensor]
+    steps: int
+    minutes: float
+
+
+@dataclass
+class _Watch:
+    """A log and progress that shows losses, notes when steps end, and stops at a time."""
+
+    until: float = float("inf")
+    shows: bool = True
+    ends: list[float] = field(default_factory=list)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Show the figures."""
+        if not self.shows:
+            return
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        typer.echo(f"step {step}: {shown}", err=True)
+
+    def report(self, done: int, total: int, message: str = "") -> None:
+        """Note the end of a step."""
+        self.ends.append(time.monotonic())
+
+    def is_cancelled(self) -> bool:
+        """Return True when the time is over (of steps, not of reading)."""
+        return time.monotonic() >= self.until
+
+
+def seeded(make: MakeLearner, seed: int) -> LearnsVolumes:
+    """Make a learner with the weights of a seed; nobody else's draws change."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+def plan_steps(
+    make: MakeLearner,
+    episodes: VolumeEpisodes,
+    config: IrisTrainConfig,
+    length: Length,
+    folder: Path,
+) -> int:
+    """Return the steps of a training; minutes become steps once, by timing the first ones.
+
+    The plan is kept in `folder`, where it stays the same when the training goes on.
+
+    Raises:
+        BadParameter: the folder's training was planned with another length or other settings.
+    """
+    make_folder(folder)
+    asked = {**length.to_json(), "preset": config.preset, "seed": config.seed}
+    if (folder / PLAN).exists():
+        plan = read_json(folder / PLAN, FORMAT, VERSION)
+        if plan["asked"] != asked:
+            raise typer.BadParameter(
+                f"{folder} holds a training of {plan['asked']}, not {asked}; choose another folder"
+            )
+        return int(plan["steps"])
+    steps = length.steps
+    if steps is None:
+        started = time.monotonic()
+        seconds = _time_steps(make, episodes, config)
+        left = 60 * (length.minutes or 0.0) - (time.monotonic() - started)
+        steps = max(1, int(left / seconds))
+    write_json(folder / PLAN, FORMAT, VERSION, {"asked": asked, "steps": steps})
+    return steps
+
+
+def train(
+    make: MakeLearner,
+    episodes: VolumeEpisodes,
+    config: IrisTrainConfig,
+    length: Length,
+    folder: Path,
+) -> Trained:
+    """Train for steps or minutes, or go on with the training that `folder` holds.
+
+    The schedule falls over the steps that the first ones say will fit; where the clock is faster
+    than they said, it stops the training.
+
+    Raises:
+        BadParameter: see `plan_steps`.
+        InternalError: the loss is not finite.
+    """
+    chosen = replace(config, steps=plan_steps(make, episodes, config, length, folder))
+    state = folder / STATE_FILE
+    spent = float(read_document(state)["seconds"]) if state.exists() else 0.0
+    left = float("inf") if length.minutes is None else 60 * length.minutes - spent
+    if not state.exists() or left > 0:
+        watch = _Watch(time.monotonic() + left)
+        _run(seeded(make, config.seed), episodes, chosen, folder, watch, SAVE_EVERY)
+    document = read_document(state)
+    return Trained(read_average(state), int(document["step"]), float(document["seconds"]) / 60)
+
+
+def _time_steps(make: MakeLearner, episodes: VolumeEpisodes, config: IrisTrainConfig) -> float:
+    """Return the seconds of a step, on a model that is thrown away; the first one warms up."""
+    watch = _Watch(shows=False)
+    with TemporaryDirectory() as folder:
+        several = replace(config, steps=TIMED_STEPS + 1)
+        _run(seeded(make, config.seed), episodes, several, Path(folder), watch, NEVER)
+    return (watch.ends[-1] - watch.ends[0]) / TIMED_STEPS
+
+
+def _run(
+    learner: LearnsVolumes,
+    episodes: VolumeEpisodes,
+    config: IrisTrainConfig,
+    folder: Path,
+    watch: _Watch,
+    every: int,
+) -> None:
+    train_volumes(
+        learner,
+        episodes.draw,
+        config,
+        folder,
+        schedule=Schedule(save_every=every, log_every=LOG_EVERY if every < NEVER else NEVER),
+        validate=None,
+        on_best=None,
+        log=watch,
+        progress=watch,
+    )
