@@ -49,13 +49,38 @@ def interval(found: Mapping[str, Mapping[str, float]], patients: Mapping[str, st
     >>> interval({"liver": {"a": 0.5, "b": 1.0}, "spleen": {"a": 0.25}}, {"a": "p", "b": "p"})
     Interval(mean=0.5, low=None, high=None)
     """
+    return interval_over_sets({"set": found}, {"set": patients})
+
+
+def interval_over_sets(
+    found: Mapping[str, Mapping[str, Mapping[str, float]]],
+    patients: Mapping[str, Mapping[str, str]],
+) -> Interval:
+    """Return the mean over all classes of all sets with its bounds, patients resampled by set."""
     return macro_interval(
         [
-            Score("set", name, patients[case], value)
-            for name, values in found.items()
+            Score(dataset, name, patients[dataset][case], value)
+            for dataset, dices in found.items()
+            for name, values in dices.items()
             for case, value in values.items()
         ]
     )
+
+
+def differences(
+    first: Mapping[str, Mapping[str, float]], second: Mapping[str, Mapping[str, float]]
+) -> Dices:
+    """Return `first` - `second` of every class and case that both measured.
+
+    >>> differences({"liver": {"a": 0.5, "b": 1.0}}, {"liver": {"a": 0.25}, "lung": {"a": 1.0}})
+    {'liver': {'a': 0.25}}
+    """
+    found: Dices = {}
+    for name, values in first.items():
+        for case, value in values.items():
+            if case in second.get(name, {}):
+                found.setdefault(name, {})[case] = value - second[name][case]
+    return found
 
 
 def paired_difference(
@@ -63,16 +88,10 @@ def paired_difference(
     second: Mapping[str, Mapping[str, float]],
     patients: Mapping[str, str],
 ) -> Interval | None:
-    """Return the mean of `first` - `second` over what both measured, paired by class and case.
-
-    None where they share nothing.
+    """Return the mean of `first` - `second` over classes, paired by case; None without a pair.
 
     >>> paired_difference({"liver": {"a": 0.5}}, {"liver": {"a": 0.25}}, {"a": "p"})
     Interval(mean=0.25, low=None, high=None)
     """
-    shared: Dices = {}
-    for name, values in first.items():
-        for case, value in values.items():
-            if case in second.get(name, {}):
-                shared.setdefault(name, {})[case] = value - second[name][case]
+    shared = differences(first, second)
     return interval(shared, patients) if shared else None
