@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +18,11 @@ from .nano import make_learner, nano_config, nano_episodes, train_nano
 @pytest.mark.slow
 def test_a_phantom_is_segmented_by_the_reference_of_another(tmp_path: Path) -> None:
     config = nano_config(220, peak_rate=0.02)
-    started = time.process_time()
     train_nano(config, tmp_path, Notes(), episodes=nano_episodes(24))
-    seconds = time.process_time() - started
     fixed = nano_episodes(24, "test").fixed(3, 6)
     weights = read_average(tmp_path / "state.safetensors")
     score = make_volume_validate(lambda: make_learner(config), fixed)(weights)["score"]
-    assert score > 0.8, (score, seconds)
-    assert seconds < 60 * max(1, torch.get_num_threads())
+    assert score > 0.8
     # The reference decides: bright or dark.
     learner = make_learner(config)
     learner.model.load_state_dict(weights)
