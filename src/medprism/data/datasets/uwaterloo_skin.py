@@ -12,8 +12,9 @@ UWATERLOO_SKIN: Final = PublishedSet(
     name="uwaterloo_skin",
     title="UWaterloo skin cancer",
     home_page="https://uwaterloo.ca/vision-image-processing-lab/research-demos/skin-cancer-detection",
-    licence_source="https://uwaterloo.ca/vision-image-processing-lab/research-demos/"
-    "skin-cancer-detection",
+    licence="non-commercial use (as MedSegBench lists it)",
+    redistributable="unclear",
+    licence_source="https://github.com/zekikus/MedSegBench",
     citation="University of Waterloo, Vision and Image Processing Lab",
     modality=None,
     layout="skin_data/melanoma and skin_data/notmelanoma: SOURCE/ID_orig.jpg and ID_contour.png",
