@@ -26,3 +26,33 @@ def draw_curve(points: Mapping[str, Sequence[tuple[float, float]]], name: str, p
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     write_durably(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))
+
+
+def draw_scatter(points: Sequence[tuple[str, str, float, float]], path: Path) -> None:
+    """Write a PNG of (set, class, x, y): colour by class, shape of the mark by set."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots()
+    palette = colormaps["tab20"]
+    classes = list(dict.fromkeys(concept for _, concept, _, _ in points))
+    for shape, dataset in zip("os^Dv", dict.fromkeys(point[0] for point in points), strict=False):
+        for number, concept in enumerate(classes):
+            at = [(x, y) for where, what, x, y in points if (where, what) == (dataset, concept)]
+            if at:
+                axes.plot(
+                    [x for x, _ in at],
+                    [y for _, y in at],
+                    shape,
+                    ms=5,
+                    # Twenty colours; a mark without filling says that they come again.
+                    color=palette(number % palette.N),
+                    fillstyle="full" if number < palette.N else "none",
+                    label=f"{concept} ({dataset.split('_')[0]})",
+                )
+    axes.set_xlabel("first principal component")
+    axes.set_ylabel("second principal component")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="x-small")
+    write_durably(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))

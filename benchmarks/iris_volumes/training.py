@@ -69,7 +69,7 @@ class Trained:
 
 
 @dataclass
-class _Watch:
+class Watch:
     """A log and progress that shows losses, notes when steps end, and stops at a time."""
 
     until: float = float("inf")
@@ -153,7 +153,7 @@ def train(
     spent = float(read_document(state)["seconds"]) if state.exists() else 0.0
     left = float("inf") if length.minutes is None else 60 * length.minutes - spent
     if not state.exists() or left > 0:
-        watch = _Watch(time.monotonic() + left)
+        watch = Watch(time.monotonic() + left)
         _run(seeded(make, config.seed), episodes, chosen, folder, watch, SAVE_EVERY)
     document = read_document(state)
     return Trained(read_average(state), int(document["step"]), float(document["seconds"]) / 60)
@@ -161,7 +161,7 @@ def train(
 
 def _time_steps(make: MakeLearner, episodes: VolumeEpisodes, config: IrisTrainConfig) -> float:
     """Return the seconds of a step, on a model that is thrown away; the first one warms up."""
-    watch = _Watch(shows=False)
+    watch = Watch(shows=False)
     with TemporaryDirectory() as folder:
         several = replace(config, steps=TIMED_STEPS + 1)
         _run(seeded(make, config.seed), episodes, several, Path(folder), watch, NEVER)
@@ -173,7 +173,7 @@ def _run(
     episodes: VolumeEpisodes,
     config: IrisTrainConfig,
     folder: Path,
-    watch: _Watch,
+    watch: Watch,
     every: int,
 ) -> None:
     train_volumes(

@@ -25,5 +25,10 @@ def invoke(command: Callable[..., None], *asked: object) -> tuple[int, str]:
     """Run a command and return its status and what it printed."""
     app = typer.Typer()
     app.command()(command)
-    done = CliRunner().invoke(app, [str(one) for one in asked])
+    done = CliRunner().invoke(app, [str(one) for one in asked], catch_exceptions=False)
     return done.exit_code, done.output
+
+
+def must_not_run(*arguments: object, **settings: object) -> None:
+    """Stand in the place of work that is done already."""
+    raise AssertionError(f"done twice: {arguments} {settings}")

@@ -11,7 +11,7 @@ from benchmarks.iris_volumes.ground import Ground
 from benchmarks.iris_volumes import ablation
 from medprism.data.diet import table_of
 from medprism.training.iris.config import iris_recipe
-from tests.benchmarks.iris_volumes.phantoms import CLASSES, invoke
+from tests.benchmarks.iris_volumes.phantoms import CLASSES, invoke, must_not_run
 from tests.data.volume_phantoms import phantom_set
 
 
@@ -54,7 +54,7 @@ def test_every_variant_is_trained_for_equal_steps_and_small_structures_stand_apa
     ]
     page = (tmp_path / "ablation.md").read_text()
     assert "Structures below 260 working voxels: dark bar (phantoms)." in page
-    monkeypatch.setattr(ablation, "read_ground", None)
+    monkeypatch.setattr(ablation, "read_ground", must_not_run)
     assert invoke(main, *asked)[0] == 0
 
 

@@ -13,7 +13,7 @@ from medprism.data.volume_episode import VolumeEpisodes
 from medprism.models.iris.config import iris_nano
 from medprism.models.zoo.class_token import ClassTokens
 from medprism.training.iris.config import iris_recipe
-from tests.benchmarks.iris_volumes.phantoms import CLASSES, invoke
+from tests.benchmarks.iris_volumes.phantoms import CLASSES, invoke, must_not_run
 from tests.data.volume_phantoms import phantom_set
 
 
@@ -41,7 +41,7 @@ def test_all_classes_of_all_sets_come_from_one_model(
     assert set(rows["phantoms | class tokens, 2 steps"]["value"]) == CLASSES
     assert (tmp_path / "class_tokens.md").read_text() in printed
     # What is there is neither trained nor measured again.
-    monkeypatch.setattr(class_tokens, "read_ground", None)
+    monkeypatch.setattr(class_tokens, "read_ground", must_not_run)
     assert invoke(main, *asked)[0] == 0
     status, printed = invoke(main, *asked[:-3], 3, *asked[-2:])
     assert status == 2
