@@ -232,21 +232,22 @@ def growth_a_minute(
 ) -> tuple[float, float]:
     """Return the slope of the memory after the warm-up and its standard error, in MB a minute.
 
-    Least squares over the means of minutes: freed memory is given back every ten seconds, so that
-    single samples depend on their neighbours and would make the error look too small. NaN where
-    fewer than three minutes are left. Moments are in seconds.
+    Least squares over the means of whole minutes: freed memory is given back every ten seconds, so
+    that single samples depend on their neighbours and would make the error look too small. NaN
+    where fewer than three are left. Moments are in seconds.
 
-    >>> growth_a_minute([0, 60, 120, 180, 240], [10, 90, 92, 94, 96], 60)
+    >>> growth_a_minute([0, 60, 120, 180, 240], [10, 90, 92, 94, 50], 60)
     (2.0, 0.0)
     """
-    minutes: dict[int, list[float]] = {}
-    for at, size in zip(moments, megabytes, strict=True):
-        if at >= warm_up:
-            minutes.setdefault(int((at - warm_up) // 60), []).append(size)
-    if len(minutes) < 3:
+    whole = int((moments[-1] - warm_up) // 60)
+    if whole < 3:
         return math.nan, math.nan
-    sizes = [float(np.mean(minutes[minute])) for minute in sorted(minutes)]
-    (slope, _), covariance = np.polyfit(sorted(minutes), sizes, 1, cov=True)
+    minutes: list[list[float]] = [[] for _ in range(whole)]
+    for at, size in zip(moments, megabytes, strict=True):
+        if 0 <= (minute := int((at - warm_up) // 60)) < whole:
+            minutes[minute].append(size)
+    sizes = [float(np.mean(minute)) for minute in minutes]
+    (slope, _), covariance = np.polyfit(range(whole), sizes, 1, cov=True)
     return round(float(slope), 6), round(math.sqrt(max(0.0, covariance[0, 0])), 6)
 
 

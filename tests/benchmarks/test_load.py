@@ -52,9 +52,11 @@ def test_sixteen_people_for_ten_minutes_after_the_warm_up() -> None:
 
 
 def test_growth_is_the_slope_after_the_warm_up() -> None:
-    moments = np.arange(0.0, 600.0)
+    moments = np.arange(0.0, 601.0)
     filling = np.minimum(moments, 120.0) * 4
     leaking = filling + np.maximum(moments - 120, 0) * 1.5 / 60
+    # When the last have left, memory falls; what is no whole minute does not count.
+    filling[-1] = leaking[-1] = 0
     seconds = moments.tolist()
     assert growth_a_minute(seconds, filling.tolist(), 120.0) == pytest.approx((0, 0), abs=1e-6)
     assert growth_a_minute(seconds, leaking.tolist(), 120.0) == pytest.approx((1.5, 0), abs=1e-6)
@@ -68,7 +70,7 @@ def test_the_error_of_the_growth_covers_a_memory_that_only_swings() -> None:
         rng = counter_rng(seed, "memory that swings")
         # Every ten seconds what was freed goes back, more or less of it.
         level = np.repeat(rng.normal(1000, 10, 60), 10) + np.tile(np.arange(10.0), 60)
-        slope, error = growth_a_minute(np.arange(600.0).tolist(), level.tolist(), 0.0)
+        slope, error = growth_a_minute(np.arange(600.0).tolist() + [600.0], [*level, 0.0], 0.0)
         slopes.append(slope)
         errors.append(error)
     assert float(np.mean(errors)) == pytest.approx(float(np.std(slopes)), rel=0.3)
