@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +27,7 @@ from benchmarks.iris_volumes.training import Length
 from medprism.core.durable import write_bytes
 from medprism.engines.iris import load_iris
 from medprism.inference.iris.encoding import bring_reference, encode_task
+from medprism.models.checkpoint import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,18 @@ def _unet(bench: Bench, results: Results, plan: Plan, length: Length) -> Dices:
     return measure(cases, by_unet(cases, model, bench.spacing, loaded.window))
 
 
+def _about(model: Path) -> dict[str, Any]:
+    """Return what names a checkpoint, and how long it was trained."""
+    checkpoint = load_checkpoint(model)
+    training = checkpoint.info.training
+    return {
+        "weights_hash": checkpoint.weights_hash,
+        "preset": checkpoint.info.name,
+        "steps": training["steps"],
+        "minutes": training["minutes"],
+    }
+
+
 def main(
     data: Data,
     model: Model,
@@ -78,7 +92,7 @@ def main(
 ) -> None:
     """Measure a checkpoint on the test volumes of every set it was trained on."""
     loaded = load_iris(model, threads)
-    results = Results(out, "volumes", {"weights_hash": loaded.weights_hash})
+    results = Results(out, "volumes", _about(model))
     plan = Plan(tune_steps, shares_of, unet_minutes, preset)
     cases = cases_of(open_sets(data, datasets), loaded.concepts, most)
     results.note_patients(cases)

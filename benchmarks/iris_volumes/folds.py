@@ -27,7 +27,7 @@ from benchmarks.iris_volumes.options import (
     Threads,
 )
 from benchmarks.iris_volumes.page import class_table
-from benchmarks.iris_volumes.results import Results, by_set
+from benchmarks.iris_volumes.results import Held, Results, by_set
 from benchmarks.iris_volumes.scores import Dices
 from benchmarks.iris_volumes.strategies import one_shot
 from benchmarks.iris_volumes.training import Length
@@ -116,7 +116,7 @@ def joined(columns: Mapping[str, Any]) -> Dices:
     return found
 
 
-def page(results: Results, level: str = "##") -> str:
+def page(results: Held | Results, level: str = "##") -> str:
     """Return the figures as Markdown: a column a fold, and all patients together."""
     lines = []
     for name, columns in by_set(results.rows).items():

@@ -34,7 +34,7 @@ from benchmarks.iris_volumes.options import (
     Threads,
 )
 from benchmarks.iris_volumes.page import between, class_table
-from benchmarks.iris_volumes.results import Results, by_set
+from benchmarks.iris_volumes.results import Held, Results, by_set
 from benchmarks.iris_volumes.scores import Dices, interval
 from benchmarks.iris_volumes.strategies import one_shot
 from benchmarks.iris_volumes.training import Length, Watch
@@ -118,7 +118,7 @@ def summary(columns: Mapping[str, Any], names: Sequence[str], patients: Mapping[
     return table(["structures", "classes", *columns], rows)
 
 
-def page(results: Results, level: str = "##") -> str:
+def page(results: Held | Results, level: str = "##") -> str:
     """Return the figures as Markdown; classes that were left out come first."""
     names = results.about["without"]
     lines = []
