@@ -27,6 +27,8 @@ Figure = dict[str, Any]
 
 WRONG_LIMIT: Final = 0.10
 CHECKPOINT: Final = "checkpoint"
+# Beside TP-Seg with every other method: what a plain model gains or loses by being one.
+MORE: Final = (("unet-per-task", "unet"),)
 _BESIDE: Final = {task.name for task in NEIGHBOURS}
 
 
@@ -140,16 +142,17 @@ def _asked(rows: Sequence[Counted]) -> list[tuple[str, str]]:
 
 
 def _comparisons(by_run: Mapping[str, Sequence[Counted]]) -> list[dict[str, Any]]:
-    """Return TP-Seg minus every other method of the same length, on lesions."""
+    """Return Dice of one method minus another of the same length, on lesions."""
     found = []
     for name, rows in by_run.items():
         method, _, length = name.partition("@")
-        reference = by_run.get(f"{REFERENCE}@{length}")
-        if method == REFERENCE or not reference:
-            continue
-        apart = difference(lesions_of(reference), lesions_of(rows))
-        if apart is not None:
-            found.append({"length": length, "method": method, **apart})
+        for first, second in ((REFERENCE, method), *((a, b) for a, b in MORE if b == method)):
+            better = by_run.get(f"{first}@{length}")
+            apart = None
+            if first != second and better:
+                apart = difference(lesions_of(better), lesions_of(rows))
+            if apart is not None:
+                found.append({"length": length, "first": first, "second": second, **apart})
     return found
 
 

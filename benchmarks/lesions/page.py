@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.lesions import words
+from benchmarks.lesions.claims import judge
 from benchmarks.lesions.figures import CHECKPOINT, WRONG_LIMIT, verdict
 from benchmarks.lesions.methods import ABLATIONS, METHODS, REFERENCE, RIVALS
 from benchmarks.lesions.prototypes import WAYS
@@ -22,6 +23,7 @@ def render(summary: Mapping[str, Any]) -> str:
     rivals, ablations = (_groups(runs, apart, in_minutes=flag) for flag in (True, False))
     parts = [
         words.HEAD,
+        *_section(words.CLAIMS, None, _claims(summary)),
         *_section(words.TASKS, words.TASKS_COMMAND, _tasks(summary.get("tasks", []))),
         *_section(words.CHECKPOINT, words.CHECKPOINT_COMMAND, _checkpoint(runs)),
         *_section(_naming(words.RIVALS, RIVALS), words.RIVALS_COMMAND, rivals),
@@ -46,6 +48,12 @@ def _section(text: str, command: str | None, found: list[str]) -> list[str]:
 
 def _naming(text: str, methods: Sequence[str]) -> str:
     return f"{text} METHOD is each of {', '.join(f'`{name}`' for name in methods)}."
+
+
+def _claims(summary: Mapping[str, Any]) -> list[str]:
+    judged = judge(summary)
+    rows = [[one.words, one.where, one.found, one.judgement] for one in judged]
+    return [table(["claim", "run", "found", "judgement"], rows)] if rows else []
 
 
 def _tasks(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -77,7 +85,11 @@ def _groups(runs: Runs, apart: Sequence[Mapping[str, Any]], *, in_minutes: bool)
         named = {method: runs.get(f"{method}@{length}") for method in METHODS}
         members = {method: run for method, run in named.items() if run and run["test"]}
         if members:
-            own = {one["method"]: one for one in apart if one["length"] == length}
+            own = {
+                one["second"]: one
+                for one in apart
+                if (one["length"], one["first"]) == (length, REFERENCE)
+            }
             parts += [f"### {length}", *_group(members, own)]
     return parts
 

@@ -25,6 +25,13 @@ give is not in the intervals. No trunk is pretrained: it learns with all else fi
 while the adapters learn (TP-Seg's two phases), so nothing here says what a trunk of SAM 2 would
 give."""
 
+CLAIMS: Final = """## Claims
+
+What the paper claims, or its ablations are about. A difference in Dice holds or fails where its
+interval leaves out zero. The paper compares models that were trained to the end; here it is some
+minutes on a few hundred images, and a model for each task had its part of these minutes alone.
+Cosines of gradients have no interval."""
+
 TASKS: Final = """## Tasks
 
 Images that show the task, and in brackets the patients they are of. Optic disc, liver and kidney

@@ -131,7 +131,7 @@ def test_methods_are_compared_with_tp_seg_of_the_same_length() -> None:
     }
     summary = summarise(rows_of(runs))
     (one,) = summary["comparisons"]
-    assert (one["length"], one["method"]) == ("15min", "unet")
+    assert (one["length"], one["first"], one["second"]) == ("15min", "tpseg", "unet")
     page = render(summary)
     assert f"{figure(rows)['dice'][0]:.3f} (" in page
     assert "): higher |" in page
@@ -165,5 +165,5 @@ def test_a_wrong_task_fails_where_the_other_structure_is_found() -> None:
 
 def test_a_page_without_figures_says_so_in_every_part() -> None:
     page = render({})
-    assert page.count(NOT_YET) == page.count("\n## ") == 9
+    assert page.count(NOT_YET) == page.count("\n## ") == 10
     assert render(summarise({})) == page
