@@ -59,6 +59,7 @@ SMALL_VOXELS: Final = 1000
 """A class is small where its mean volume in the training split is below this: a cube of ten
 voxels of the working grid."""
 SIZES: Final = "sizes"
+STEPS: Final = "steps"
 
 
 def settings_of(preset: str, classes: int, variant: str) -> IrisConfig:
@@ -95,23 +96,29 @@ class Trial:
         config = replace(iris_recipe(self.preset, 1), seed=int(self.results.about["seed"]))
         return read_ground(self.cases, self.concepts, config)
 
-    def _train(self, variant: str) -> LoadedIris:
-        ground, runs = self.ground(), self.results.folder / "runs"
-        whole = settings_of(self.preset, len(self.concepts), FULL)
-        steps = plan_steps(
-            lambda: IrisLearner(Iris(whole)),
+    def _plan(self) -> int:
+        """Return the steps that every variant takes; minutes are those of the whole model."""
+        ground = self.ground()
+        settings = settings_of(self.preset, len(self.concepts), FULL)
+        folder = self.results.folder / "runs" / f"ablation-plan-{self.length.slug}"
+        return plan_steps(
+            lambda: IrisLearner(Iris(settings)),
             ground.episodes,
             ground.config,
             self.length,
-            runs / f"ablation-plan-{self.length.slug}",
+            folder,
         )
+
+    def _train(self, variant: str) -> LoadedIris:
         settings = settings_of(self.preset, len(self.concepts), variant)
-        folder = runs / f"ablation-{variant.replace(' ', '_')}-{self.length.slug}"
-        return train_iris(ground, settings, Length(steps=steps), folder)[0]
+        name = f"ablation-{variant.replace(' ', '_')}-{self.length.slug}"
+        length = Length(steps=int(self.results.take(STEPS, self._plan)))
+        return train_iris(self.ground(), settings, length, self.results.folder / "runs" / name)[0]
 
     def measure(self) -> None:
         """Measure every variant on every set."""
         self.results.take(SIZES, lambda: sizes_of(self.ground()))
+        self.results.take(STEPS, self._plan)
         for variant in VARIANTS:
             for one in self.cases:
                 work = partial(self._one_shot, one, variant)
@@ -139,7 +146,7 @@ def summary(
     """Return a table with a row a variant: Dice over all sets' classes, and what it loses."""
     small = small_classes(rows[SIZES]["value"])
     pooled: dict[str, dict[str, Dices]] = {}
-    for name, columns in by_set({k: v for k, v in rows.items() if k != SIZES}).items():
+    for name, columns in by_set({k: v for k, v in rows.items() if "cases" in v}).items():
         for variant, row in columns.items():
             kept = {
                 label: values
@@ -165,6 +172,7 @@ def page(results: Results) -> str:
     small = small_classes(rows[SIZES]["value"])
     listed = ", ".join(f"{label} ({name})" for name, labels in small.items() for label in labels)
     lines = ["# What the parts of the task encoder are for", ""]
+    lines += [f"{rows[STEPS]['value']:,} steps each.", ""]
     lines += [summary(rows, patients, only_small=False), ""]
     lines += [f"Structures below {SMALL_VOXELS:,} working voxels: {listed or 'none'}.", ""]
     if listed:

@@ -185,11 +185,13 @@ def shares(files: Files, pictures: Path) -> str:
 def ablations(files: Files) -> str:
     """Return the ablation over all structures, and over small ones."""
     held = files.get("ablation")
-    if held is None or ablation.SIZES not in held.rows or len(held.rows) == 1:
+    if held is None or not any("cases" in row for row in held.rows.values()):
         return NOT_YET
     small = ablation.small_classes(held.rows[ablation.SIZES]["value"])
-    listed = [label for labels in small.values() for label in labels]
-    parts = [f"{_length(held)} each.", ablation.summary(held.rows, held.patients, only_small=False)]
+    listed = list(dict.fromkeys(label for labels in small.values() for label in labels))
+    steps = held.rows[ablation.STEPS]["value"]
+    parts = [f"`{held.about['preset']}`, {steps:,} steps each."]
+    parts.append(ablation.summary(held.rows, held.patients, only_small=False))
     if listed:
         parts.append(f"Small structures only ({', '.join(listed)}):")
         parts.append(ablation.summary(held.rows, held.patients, only_small=True))

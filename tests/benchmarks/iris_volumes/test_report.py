@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.iris_volumes.ablation import FULL, SIZES
+from benchmarks.iris_volumes.ablation import FULL, SIZES, STEPS
 from benchmarks.iris_volumes.embeddings import FIGURES
 from benchmarks.iris_volumes.kprism import WHAT
 from benchmarks.iris_volumes.report import DOCS, FLOOR_SET, NOT_YET, main
@@ -107,7 +107,8 @@ def test_every_other_question_has_its_part(docs: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     sizes = {"value": {FLOOR_SET: {"front": 90.0, "back": 4000.0}}, "cpu_seconds": 1.0}
     trials = {f"{FLOOR_SET} | {FULL}": _row(0.6), f"{FLOOR_SET} | no query tokens": _row(0.5)}
-    _write(results, "ablation", LENGTH, {SIZES: sizes, **trials})
+    steps = {"value": 1200, "cpu_seconds": 0.0}
+    _write(results, "ablation", LENGTH, {SIZES: sizes, STEPS: steps, **trials})
     without = {**LENGTH, "without": ["back"]}
     _write(results, "unseen", without, {f"{FLOOR_SET} | left out": _row(0.3)})
     choices = {
