@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from medprism.apps.project_references import holds_project, read_project_references
 from medprism.core.concepts import Concept, ConceptTable
-from medprism.core.errors import LabelError
+from medprism.core.errors import ConfigError, LabelError
 from medprism.data.datasets.folder import FolderDataset, open_folder, open_volumes
-from medprism.inference.iris.encoding import VolumeReference
+from medprism.inference.iris.encoding import VolumeReference, references_of_bank
 from medprism.io.reader import read_image, read_mask
 
 
@@ -18,6 +19,8 @@ def read_volume_references(
     folder: Path, classes: tuple[str, ...], *, resample: bool = False, split: str | None = None
 ) -> tuple[tuple[VolumeReference, ...], tuple[str, ...]]:
     """Return the references of a folder with `volumes/` (or `images/` and `masks/`), and classes.
+
+    Of a folder that was annotated in the workbench they are the accepted volumes, by label.
 
     `dataset.json` or the mask files name the classes; `classes` chooses among them. Where nothing
     names them, all that is not background is the one class of `classes`. `split` limits the
@@ -27,7 +30,13 @@ def read_volume_references(
         ImageReadError: another layout, or an image without mask.
         LabelError: no name for what the masks show, or a class that nothing names.
         GeometryError: a mask on another grid than its image.
+        ReferencePairError, ProjectError: a project without references, or that is open elsewhere.
     """
+    if holds_project(folder):
+        if split is not None:
+            raise ConfigError(f"{folder} is a project, which has no {split!r}; leave --split out")
+        bank = read_project_references(folder)
+        return references_of_bank(bank), choose_classes(folder, bank.labels, classes)
     with TemporaryDirectory() as drawn_splits:
         opener = open_volumes if (folder / "volumes").is_dir() else open_folder
         dataset = opener(folder, Path(drawn_splits))

@@ -167,15 +167,15 @@ def uncertainty(session: Session) -> float | None:
     return round(max(doubts), 6) if doubts else None
 
 
-def reference_of(desk: Desk, example: ExampleRecord) -> Reference:
-    """Return a reference of the project with its pixels.
+def reference_of(project: Project, shelf: ImageShelf, example: ExampleRecord) -> Reference:
+    """Return a reference of a project with its pixels.
 
     Raises:
         ImageReadError: its image cannot be read.
         ProjectError: its mask is missing.
     """
-    image = desk.shelf.get(example.image)
-    mask = desk.project.masks.read(desk.project.masks.get(example.acceptance), image)
+    image = shelf.get(example.image)
+    mask = project.masks.read(project.masks.get(example.acceptance), image)
     source = None if image.source is None else str(image.source)
     return Reference.from_pair(image, mask, Provenance(source=source, author=example.author))
 
@@ -208,7 +208,10 @@ def refresh_references(desk: Desk, session: Session, image: int) -> None:
     for label in desk.project.labels.all():
         if label.name in session.locked:
             continue
-        wanted = [reference_of(desk, one) for one in chosen_examples(desk, label.id, image)]
+        wanted = [
+            reference_of(desk.project, desk.shelf, one)
+            for one in chosen_examples(desk, label.id, image)
+        ]
         present = {one.digest for one in session.references.of(label.name)}
         if wanted and {one.digest for one in wanted} != present:
             use_references(session, label.name, wanted)

@@ -19,6 +19,7 @@ from medprism.core.working_grid import WorkingGrid, choose_spacing
 from medprism.engines.iris import LoadedIris
 from medprism.inference.iris.sliding import describe_volume, embed_volume, encode_windows
 from medprism.inference.iris.task_file import Task
+from medprism.inference.reference_bank import ReferenceBank
 from medprism.models.iris.embedding import ensemble, stack_rows
 from medprism.models.iris.tuning import Tuned, TuningSettings, tune
 from medprism.models.segmenter import Features
@@ -92,6 +93,31 @@ def encode_task(
         weights_hash=loaded.weights_hash,
     )
     return task if tuning is None else tune_task(loaded, task, ready, tuning)
+
+
+def references_of_bank(bank: ReferenceBank) -> tuple[VolumeReference, ...]:
+    """Return the references of a session or project as Iris takes them: one a volume, all labels.
+
+    References on single slices are left out: Iris' presets here take volumes.
+
+    Raises:
+        ReferencePairError: no reference is a volume.
+    """
+    images: dict[str, Image] = {}
+    masks: dict[str, dict[str, Bool[np.ndarray, "slices height width"]]] = {}
+    for label in bank.labels:
+        for reference in bank.of(label):
+            if reference.image.num_slices > 1:
+                images[reference.image.digest] = reference.image
+                masks.setdefault(reference.image.digest, {})[label] = reference.mask()
+    if not images:
+        raise ReferencePairError(
+            f"none of {len(bank)} references is a volume; accept a mask on one first"
+        )
+    return tuple(
+        VolumeReference(image.source.name if image.source else digest[:12], image, masks[digest])
+        for digest, image in sorted(images.items())
+    )
 
 
 def bring_reference(

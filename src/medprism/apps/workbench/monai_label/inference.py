@@ -120,7 +120,11 @@ def _by_reference(
         label = bench.project.labels.named(name)
         examples = [] if label is None else chosen_examples(bench.desk, label.id, number or _NOBODY)
         if examples:
-            use_references(session, name, [reference_of(bench.desk, one) for one in examples])
+            use_references(
+                session,
+                name,
+                [reference_of(bench.desk.project, bench.desk.shelf, one) for one in examples],
+            )
             taught.append(name)
     if not taught:
         raise ConflictError(

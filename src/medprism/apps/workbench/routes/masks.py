@@ -75,7 +75,11 @@ def set_knowledge(bench: Bench, opened: Opened, body: KnowledgeBody) -> dict[str
         )
 
     def change(session: Session) -> None:
-        use_references(session, label.name, [reference_of(bench.desk, one) for one in examples])
+        use_references(
+            session,
+            label.name,
+            [reference_of(bench.desk.project, bench.desk.shelf, one) for one in examples],
+        )
         if examples and body.predict:
             session.predict(labels=[label.name])
 
