@@ -35,7 +35,7 @@ PARTS: Final[Mapping[str, Callable[[str], bool]]] = {
 class Batches:
     """How a task's gradient is made: images a half, their side, and the seed of their draw."""
 
-    images: int = 8
+    images: int = 16
     size: int = 128
     seed: int = 11
 
