@@ -7,6 +7,7 @@ they stopped. `page` writes OUT/lesions.md and the page of the docs from them.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -25,9 +26,11 @@ from benchmarks.lesions.prototypes import WAYS, PrototypeAsker, make_prototypes
 from benchmarks.lesions.results import FILE, Results, read_rows
 from benchmarks.lesions.runs import RUNS, Order, read_run, train_method
 from benchmarks.lesions.tasks import PAIRS, TASKS, choose, count_rows, names
+from medprism.apps.cli.failure import report
 from medprism.apps.cli.interrupt import STOPPED, Stop, stop_on_interrupt
 from medprism.apps.cli.listing import split_list
 from medprism.core.durable import write_bytes
+from medprism.core.errors import MedprismError
 from medprism.data.store import SliceStore
 from medprism.engines.engine import REFERENCE_ENGINE
 from medprism.engines.loaded import LoadedModel
@@ -40,7 +43,7 @@ from medprism.models.tpseg.model import TPSeg
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs" / "results"
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Store = Annotated[Path, typer.Option(help="A prepared store.")]
 Out = Annotated[Path, typer.Option(help="Folder of runs and figures.")]
@@ -321,4 +324,7 @@ def _facts_of(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except MedprismError as error:
+        sys.exit(report(error, with_traceback=False))

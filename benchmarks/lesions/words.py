@@ -52,7 +52,7 @@ Each method learns for the same minutes from the same batches, with the same los
 weights are measured. A method with a model for each task divides the minutes among the tasks.
 Whatever has one model gets the task in the same way: as a number."""
 RIVALS_COMMAND: Final = f"""\
-{PROGRAM} train METHOD --store store --out results --minutes 15 --threads 1
+{PROGRAM} train METHOD --store store --out results --minutes 10 --threads 1
 {PROGRAM} measure --store store --out results"""
 
 ABLATIONS: Final = """## Adapters and prototypes, at equal steps
