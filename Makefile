@@ -36,7 +36,7 @@ lint: .venv/installed-for-tests ## style, formatting, the direction of imports a
 docs: .venv/installed-for-docs ## the documentation site, in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-slow: .venv/installed-for-tests ## long tests: learning, full fuzzing counts
+slow: .venv/installed-for-tests .venv/installed-for-docs ## long tests: learning, full fuzzing counts
 	$(CALM) $(BIN)/python -m pytest -q -m slow
 
 soak: .venv/installed-for-tests ## kill and load tests with full counts

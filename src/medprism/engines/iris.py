@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from medprism.core.concepts import ConceptTable
-from medprism.core.errors import CheckpointError, ConfigError
+from medprism.core.errors import CheckpointError
+from medprism.engines.loading import checkpoint_path
 from medprism.engines.threads import use_threads
-from medprism.models.catalog import IRIS_PRESETS, build_iris
+from medprism.models.catalog import build_iris
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.iris.model import Iris
 
@@ -33,19 +34,15 @@ class LoadedIris:
 
 
 def load_iris(path: str | Path, threads: int | None = None) -> LoadedIris:
-    """Load a checkpoint of Iris on volumes.
+    """Load shipped weights of Iris by the preset's name, or a checkpoint of it by its path.
 
     Raises:
-        CheckpointError: not a whole checkpoint, of another architecture, or of slices.
-        ConfigError: a preset's name in place of a file, or a thread count below 1.
+        CheckpointError: a preset without weights, not a whole checkpoint, of another architecture,
+            or of slices.
+        ConfigError: a thread count below 1.
     """
-    if str(path) in IRIS_PRESETS:
-        raise ConfigError(
-            f"preset {path!s} ships no weights; train it with `medprism train {path!s}` and give "
-            "the path of the checkpoint"
-        )
     use_threads(threads)
-    checkpoint = load_checkpoint(Path(path))
+    checkpoint = load_checkpoint(checkpoint_path(path))
     model = build_iris(checkpoint)
     if model.spatial_dims != 3:
         raise CheckpointError(f"{path} segments slices; give a checkpoint trained on volumes")

@@ -15,7 +15,7 @@ from medprism.engines.engine import REFERENCE_ENGINE, engine_named
 from medprism.engines.loaded import LoadedModel
 from medprism.engines.threads import use_threads
 from medprism.engines.verdict import AUTO, Choice, choose_engine
-from medprism.models.catalog import PRESETS, TPSEG_PRESETS, build_segmenter
+from medprism.models.catalog import IRIS_PRESETS, PRESETS, TPSEG_PRESETS, build_segmenter
 from medprism.models.checkpoint import hash_tensors, load_checkpoint
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
@@ -121,7 +121,7 @@ def checkpoint_path(name_or_path: str | Path) -> Path:
         CheckpointError: a preset without shipped weights, or neither a preset nor a file.
     """
     name = str(name_or_path)
-    if name in PRESETS or name in TPSEG_PRESETS:
+    if any(name in presets for presets in (PRESETS, TPSEG_PRESETS, IRIS_PRESETS)):
         shipped = shipped_path(name)
         if not shipped.is_file():
             raise CheckpointError(
@@ -133,6 +133,6 @@ def checkpoint_path(name_or_path: str | Path) -> Path:
     if not path.exists():
         raise CheckpointError(
             f"{name!r} is neither a file nor a preset; presets: "
-            f"{', '.join((*PRESETS, *TPSEG_PRESETS))}"
+            f"{', '.join((*PRESETS, *TPSEG_PRESETS, *IRIS_PRESETS))}"
         )
     return path

@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_said_in_one_sentence(place: Path) -> None:
         with pytest.raises(error, match=text):
             call(*base, *words)
     with pytest.raises(ConfigError, match="give it with --model"):
-        call("predict", scan, "--task", "x.task", "-o", out)
+        call("predict", scan, "--task", "x.task", "-o", out, "--model", "kprism-compact")
     with pytest.raises(WriteError, match="ends in .task"):
         call("reference", "encode", place / "set", "-o", out, "--model", model)
     assert not out.exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ Train = Callable[[Path, Length], Trained]
 def learn() -> Train:
     volumes = phantom_set(4)
     concepts = table_of([volumes.info])[0]
-    config = iris_recipe("iris-nano", 1)
+    config = replace(iris_recipe("iris-nano", 1), episodes=1)
     episodes = VolumeEpisodes([volumes], concepts, config.episode)
 
     def run(folder: Path, length: Length) -> Trained:
@@ -60,9 +61,9 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(
 
 
 def test_minutes_become_steps_once_and_end_on_time(learn: Train, tmp_path: Path) -> None:
-    found = learn(tmp_path, Length(minutes=0.02))
+    found = learn(tmp_path, Length(minutes=0.01))
     assert found.steps >= 1
-    assert learn(tmp_path, Length(minutes=0.02)).steps == found.steps
+    assert learn(tmp_path, Length(minutes=0.01)).steps == found.steps
     with pytest.raises(ConfigError, match="either in steps or in minutes"):
         Length()
 

@@ -164,8 +164,10 @@ def test_what_is_no_volume_is_refused(loaded: LoadedIris, task: Task) -> None:
 
 
 def test_what_is_no_model_of_volumes_is_refused(loaded: LoadedIris, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="ships no weights"):
-        load_iris("iris-compact")
+    with pytest.raises(CheckpointError, match="'iris-base' ships no weights"):
+        load_iris("iris-base")
+    with pytest.raises(CheckpointError, match="iris-compact"):
+        load_iris("iris-colossal")
     checkpoint = load_checkpoint(Path(loaded.name))
     path = tmp_path / "bare.safetensors"
     save_checkpoint(path, replace(checkpoint.info, preprocessing={}), checkpoint.tensors)

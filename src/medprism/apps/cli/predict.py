@@ -21,7 +21,7 @@ def predict(
     strategy: options.Strategy = "ensemble",
     keep: options.Keep = 5,
     resample: options.Resample = False,
-    model: options.Model = "kprism-compact",
+    model: options.Model = None,
     priority: options.Priority = "",
     statistics: options.Statistics = None,
     probability: options.Probability = None,
@@ -37,8 +37,14 @@ def predict(
 ) -> None:
     """Segment by class, by references and by clicks, in any combination."""
     from medprism.apps.cli.prediction import Wish, carry_out
-    from medprism.apps.cli.volume_prediction import segment_volume, volume_wish, wants_iris
+    from medprism.apps.cli.volume_prediction import (
+        choose_model,
+        segment_volume,
+        volume_wish,
+        wants_iris,
+    )
 
+    model = choose_model(model, task)
     wish = Wish(
         image=image,
         out=out,

@@ -35,7 +35,10 @@ Keep = Annotated[int, typer.Option(help="References that images and objects take
 Resample = Annotated[
     bool, typer.Option("--resample", help="Resample reference masks onto their images.")
 ]
-Model = Annotated[str, typer.Option(help="Preset, or path of a checkpoint.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Preset, or path of a checkpoint (kprism-compact; iris-compact for .task)."),
+]
 Priority = Annotated[str, typer.Option(help="Labels that win where masks overlap.")]
 Statistics = Annotated[Path | None, typer.Option(help="CSV of sizes and presence.")]
 Probability = Annotated[Path | None, typer.Option(help="Probability map (.nii.gz).")]

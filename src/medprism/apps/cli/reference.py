@@ -23,7 +23,9 @@ def encode(
         Path, typer.Argument(metavar="DIR", help="Volumes with masks, as for training.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Task file (.task).")],
-    model: Annotated[str, typer.Option(help="Checkpoint of Iris.")],
+    model: Annotated[
+        str, typer.Option(help="Preset of Iris with weights, or path of a checkpoint.")
+    ] = "iris-compact",
     classes: Annotated[str, typer.Option(help="Only these classes: liver,spleen.")] = "",
     split: Annotated[
         str | None, typer.Option(help="Only this side of the split: train, val or test.")

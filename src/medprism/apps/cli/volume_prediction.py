@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import typer
@@ -29,8 +30,12 @@ from medprism.inference.iris.segmentation import (
 from medprism.inference.iris.task_file import SUFFIX, Task, load_task
 from medprism.io.reader import read_image
 from medprism.io.writer import choose_format, write_mask
-from medprism.models.catalog import PRESETS
+from medprism.models.catalog import IRIS_PRESETS, PRESETS
 from medprism.models.checkpoint import architecture_of
+
+# What is asked where no model is named.
+MODEL: Final = "kprism-compact"
+IRIS_MODEL: Final = "iris-compact"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +58,31 @@ class VolumeWish:
     others: dict[str, object]
 
 
+def choose_model(model: str | None, task: str | None) -> str:
+    """Return the model that is asked for; where none is, the shipped one that fits the task.
+
+    >>> choose_model(None, "liver.task"), choose_model(None, "polyp"), choose_model("a", "b.task")
+    ('iris-compact', 'kprism-compact', 'a')
+    """
+    if model is not None:
+        return model
+    return IRIS_MODEL if task is not None and task.endswith(SUFFIX) else MODEL
+
+
 def wants_iris(model: str, task: str | None) -> bool:
-    """Say whether a task file is given, or a checkpoint of Iris.
+    """Say whether a task file is given, or a model that is Iris.
 
     >>> wants_iris("kprism-compact", "liver.task"), wants_iris("kprism-compact", None)
     (True, False)
+    >>> wants_iris("iris-compact", None)
+    True
     """
     if task is not None and task.endswith(SUFFIX):
         return True
     path = Path(model)
-    return model not in PRESETS and path.is_file() and architecture_of(path) == "iris"
+    if model in PRESETS or model in IRIS_PRESETS:
+        return model in IRIS_PRESETS
+    return path.is_file() and architecture_of(path) == "iris"
 
 
 def volume_wish(wish: Wish, task: str | None, strategy: str, keep: int) -> VolumeWish:
