@@ -10,7 +10,7 @@ from benchmarks.iris_volumes.cases import Cases
 from benchmarks.iris_volumes.training import Length, Trained, train
 from medprism.core.concepts import ConceptTable
 from medprism.data.volume_episode import VolumeEpisodes
-from medprism.data.volumes import COARSE, VolumeSet, read_volume_set
+from medprism.data.volumes import VolumeSet, coarse_spacing, read_volume_set
 from medprism.engines.iris import LoadedIris
 from medprism.models.checkpoint import hash_tensors
 from medprism.models.iris.config import IrisConfig
@@ -60,7 +60,7 @@ def train_iris(
         model=model.eval(),
         concepts=ground.concepts,
         window=ground.config.episode.side,
-        coarse=COARSE,
+        coarse=coarse_spacing(ground.config.episode.side),
         spacing=ground.spacing,
         weights_hash=hash_tensors(trained.weights),
     )

@@ -108,3 +108,21 @@ def test_what_gives_no_episode_is_refused() -> None:
         VolumeEpisodes([same], concepts, SMALL)
     with pytest.raises(ConfigError, match="at least one class"):
         VolumeEpisodeConfig(most_classes=0)
+
+
+def test_a_structure_lies_near_the_middle_or_anywhere_in_the_window() -> None:
+    """Sliding windows cut structures anywhere, and a model must have seen it."""
+    sure = replace(SMALL, side=16, foreground=1.0, augment=replace(SMALL.augment, turn=0.0))
+    farthest = {}
+    for centred in (1.0, 0.0):
+        episodes = make_episodes(replace(sure, centred=centred))
+        off = []
+        for step in range(60):
+            drawn = episodes.draw(4, step, 0)
+            inside = np.argwhere(drawn.target.any(0))
+            if len(inside):
+                off.append(float(np.abs(inside.mean(0) - 7.5).max()))
+        farthest[centred] = float(np.mean(off))
+    assert farthest[0.0] > 1.3 * farthest[1.0]
+    with pytest.raises(ConfigError, match=r"odds must lie in 0\.\.1"):
+        replace(sure, centred=1.5)

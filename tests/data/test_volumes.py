@@ -27,13 +27,20 @@ def test_volumes_of_any_storage_order_come_to_lie_alike(tmp_path: Path) -> None:
 
 def test_thick_slices_come_to_the_working_spacing(tmp_path: Path) -> None:
     folder = write_phantom_set(tmp_path / "set", 3, spacing=(3.0, 1.0, 1.0))
-    (found,) = read_volume_sets([folder], 32)
-    assert found.spacing == 1.5
-    assert found.volumes[0].image.shape == (60, 27, 23)
+    (found,) = read_volume_sets([folder], 64)
+    assert found.spacing == round(SHAPE[0] * 3 / 64, 4)
+    assert found.volumes[0].image.shape == (65, 29, 25)
     share = (found.volumes[0].labels == 1).mean() / (draw_volume(0)[1] == 1).mean()
     assert 0.8 < share < 1.2
-    (finer,) = read_volume_sets([folder], 64)
-    assert finer.spacing == round(SHAPE[0] * 3 / 64, 4)
+    (coarser,) = read_volume_sets([folder], 32)
+    assert coarser.spacing == round(SHAPE[0] * 3 / 32, 4)
+
+
+def test_a_window_shows_what_the_paper_s_shows(tmp_path: Path) -> None:
+    folder = write_phantom_set(tmp_path / "set", 3, spacing=(9.0, 1.0, 1.0))
+    (found,) = read_volume_sets([folder], 64)
+    assert found.spacing == 192 / 64
+    assert found.volumes[0].image.shape[0] == 90
 
 
 def test_only_training_sets_of_volumes_are_read(tmp_path: Path) -> None:

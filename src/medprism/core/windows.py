@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 
 from medprism.core.errors import ConfigError
 
 Shape = tuple[int, int, int]
+LEAST_WEIGHT: Final = 1e-3
 
 
 def window_shape(volume: Shape, side: int, multiple: int) -> Shape:
@@ -58,6 +60,26 @@ def window_places(volume: Shape, window: Shape, overlap: float = 0.5) -> Iterato
         window_starts(length, size, overlap) for length, size in zip(volume, window, strict=True)
     )
     yield from product(one, two, three)
+
+
+def window_weights(window: Shape, spread: float) -> Float32[np.ndarray, "slices height width"]:
+    """Return how much each voxel of a window counts where windows overlap: a Gaussian, 1 at most.
+
+    `spread` is its deviation as a share of each side. No voxel counts for less than a thousandth,
+    since the corners of a volume lie in one window only.
+
+    Raises:
+        ConfigError: a spread that is not above 0.
+
+    >>> [round(float(weight), 3) for weight in window_weights((1, 3, 1), 0.5).ravel()]
+    [0.801, 1.0, 0.801]
+    """
+    if not spread > 0:
+        raise ConfigError(f"the spread of a window's weights must be above 0, got {spread}")
+    axes = [(np.arange(size) - (size - 1) / 2) / (spread * size) for size in window]
+    one, two, three = (np.exp(-0.5 * at**2) for at in axes)
+    weights = one[:, None, None] * two[:, None] * three
+    return np.asarray(np.maximum(weights / weights.max(), LEAST_WEIGHT), np.float32)
 
 
 def cover_mask(mask: Bool[np.ndarray, "slices height width"], window: Shape) -> Shape:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -26,6 +27,10 @@ from medprism.data.volume_augment import (
 )
 from medprism.data.volumes import LabelledVolume, VolumeSet
 
+# Where in a query's window the structure may lie: shares of its sides about the middle.
+MIDDLE: Final = 0.25
+ANYWHERE: Final = 1.0
+
 Labels = UInt8[np.ndarray, "_ _ _"]
 
 
@@ -34,23 +39,27 @@ class VolumeEpisodeConfig:
     """How episodes are drawn.
 
     Windows have sides of at most `side` voxels, multiples of `multiple`. Classes are dropped at
-    random: one to `most_classes` remain. A query shows one of them at its centre at odds of
-    `foreground`; a class counts as shown by a reference from `min_voxels` on.
+    random: one to `most_classes` remain. A query shows one of them at odds of `foreground`: near
+    its middle at odds of `centred`, else anywhere, as sliding windows do. A class counts as shown
+    by a reference from `min_voxels` on.
     """
 
     side: int = 64
     multiple: int = 16
     most_classes: int = 6
     foreground: float = 0.8
+    centred: float = 0.5
     min_voxels: int = 8
     augment: VolumeAugmentConfig = field(default_factory=VolumeAugmentConfig)
 
     def __post_init__(self) -> None:
-        if self.most_classes < 1 or self.min_voxels < 1 or not 0 <= self.foreground <= 1:
+        if self.most_classes < 1 or self.min_voxels < 1:
             raise ConfigError(
-                f"an episode has at least one class and voxel and odds in 0..1, got "
-                f"{self.most_classes}, {self.min_voxels} and {self.foreground}"
+                f"an episode has at least one class and voxel, got {self.most_classes} and "
+                f"{self.min_voxels}"
             )
+        if not (0 <= self.foreground <= 1 and 0 <= self.centred <= 1):
+            raise ConfigError(f"odds must lie in 0..1, got {self.foreground} and {self.centred}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +152,8 @@ class VolumeEpisodes:
         anchor = kept[int(rng.integers(len(kept)))]
         at_centre = rng.random() < self.config.foreground
         region = np.isin(query.labels, pool.label_ids[anchor]) if at_centre else None
-        start = _draw_start(rng, query.labels.shape, pool.window, region)
+        freedom = MIDDLE if rng.random() < self.config.centred else ANYWHERE
+        start = _draw_start(rng, query.labels.shape, pool.window, region, freedom)
         shown, target = self._cut(rng, query, start, pool.window, augments=augments)
         if augments:
             shown = change_intensities(rng, shown, self.config.augment)
@@ -250,8 +260,12 @@ def _draw_start(
     volume: tuple[int, ...],
     window: Shape,
     region: Bool[np.ndarray, "_ _ _"] | None,
+    freedom: float = MIDDLE,
 ) -> Shape:
-    """Draw a window anywhere, or with a drawn voxel of a region near its middle, and in it."""
+    """Draw a window anywhere, or with a drawn voxel of a region in it.
+
+    `freedom` is the share of the window about its middle in which that voxel may lie.
+    """
     if region is None:
         spans = [(0, max(0, n - w)) for n, w in zip(volume, window, strict=True)]
     else:
@@ -259,8 +273,9 @@ def _draw_start(
         voxel = inside[int(rng.integers(len(inside)))]
         spans = []
         for at, n, w in zip(voxel.tolist(), volume, window, strict=True):
-            low = at - w // 2 - w // 8
-            spans.append(tuple(np.clip((low, low + w // 4), 0, max(0, n - w)).tolist()))
+            free = int(freedom * (w - 1))
+            low = at - w // 2 - free // 2
+            spans.append(tuple(np.clip((low, low + free), 0, max(0, n - w)).tolist()))
     one, two, three = (int(rng.integers(low, high + 1)) for low, high in spans)
     return _centred_if_short((one, two, three), volume, window)
 

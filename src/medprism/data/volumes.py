@@ -21,8 +21,8 @@ from medprism.data.datasets.adapters import open_dataset
 from medprism.data.datasets.folder import FolderDataset
 from medprism.io.reader import read_image, read_mask
 
-# The paper's spacing [Iris, Sec. 4]; small volumes are worked on more finely.
-COARSE: Final = 1.5
+# The paper's windows show 128 voxels of 1.5 mm along an axis [Iris, Sec. 4].
+FIELD_MM: Final = 192.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,17 @@ class VolumeSet:
     def of(self, split: str) -> tuple[LabelledVolume, ...]:
         """Return the volumes on one side of the split."""
         return tuple(volume for volume in self.volumes if volume.split == split)
+
+
+def coarse_spacing(side: int) -> float:
+    """Return the spacing in mm at which a window of `side` voxels shows what the paper's shows.
+
+    Small volumes are worked on more finely (see `choose_spacing`).
+
+    >>> coarse_spacing(128), coarse_spacing(64)
+    (1.5, 3.0)
+    """
+    return FIELD_MM / side
 
 
 def open_volume_sets(folders: Iterable[Path], splits: Path) -> tuple[FolderDataset, ...]:
@@ -100,7 +111,7 @@ def read_volume_set(
     training = [images[case].geometry for case in images if dataset.split[case] == "train"]
     if not training:
         raise StoreError(f"{dataset.info.name} has no volume to train on; mend its split")
-    spacing = choose_spacing(training, side, COARSE)
+    spacing = choose_spacing(training, side, coarse_spacing(side))
     volumes = []
     for case in dataset.images:
         image = images.pop(case)

@@ -21,6 +21,7 @@ def test_a_run_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         resume=False,
         without="dark bar",
         seed=None,
+        init=None,
         others={"--store": None},
     )
     assert train_iris(wish) == 0
@@ -37,5 +38,9 @@ def test_a_run_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         train_iris(replace(bare, preset="iris-compact"))
     with pytest.raises(ConfigError, match="--store is nothing for"):
         train_iris(replace(wish, others={"--store": tmp_path}))
+    begun = replace(wish, init=tmp_path / "run" / "last.safetensors", out=tmp_path / "more")
+    assert train_iris(begun) == 0
+    with pytest.raises(ConfigError, match="--init was fixed"):
+        train_iris(replace(bare, out=begun.out, init=begun.init))
     with pytest.raises(ConfigError, match="give --data"):
         train_iris(replace(wish, data=(), out=tmp_path / "other"))

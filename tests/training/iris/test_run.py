@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from medprism.core.errors import ConfigError, LabelError, StoreError
+from medprism.core.errors import CheckpointError, ConfigError, LabelError, StoreError
 from medprism.models.catalog import build_iris
 from medprism.models.checkpoint import load_checkpoint
 from medprism.training.iris.run import IrisOrder, IrisRecord, IrisRun, is_iris_run
@@ -38,6 +40,28 @@ def test_a_run_is_started_stopped_and_gone_on_with(data: Path, tmp_path: Path) -
     assert checkpoint.info.training["steps"] == 2
     with pytest.raises(ConfigError, match="holds a run already"):
         IrisRun.start(folder, order)
+
+
+def test_a_run_begins_with_the_weights_and_bank_of_another(data: Path, tmp_path: Path) -> None:
+    first = IrisOrder(preset="iris-nano", data=(data,), steps=1)
+    IrisRun.start(tmp_path / "first", first).train(Notes(), Notes())
+    path = tmp_path / "first" / "last.safetensors"
+    second = IrisRun.start(tmp_path / "second", replace(first, steps=2, start=path))
+    stored, model = load_checkpoint(path).tensors, second._learner().model
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, stored[name].to(tensor.dtype)), name
+    assert second.train(Notes(stop_after=1), Notes(stop_after=1)).step == 1
+    # What goes on does so from its own state, also where the checkpoint is gone.
+    path.unlink()
+    assert IrisRun.resume(tmp_path / "second").train(Notes(), Notes()).step == 2
+
+
+def test_a_checkpoint_of_other_classes_cannot_begin_a_run(data: Path, tmp_path: Path) -> None:
+    few = IrisOrder(preset="iris-nano", data=(data,), steps=1, without=("dark bar",))
+    IrisRun.start(tmp_path / "few", few).train(Notes(), Notes())
+    both = replace(few, without=(), start=tmp_path / "few" / "last.safetensors")
+    with pytest.raises(CheckpointError, match="choose one of the same sets"):
+        IrisRun.start(tmp_path / "both", both)
 
 
 def test_volumes_that_changed_are_no_longer_the_run_s(data: Path, tmp_path: Path) -> None:

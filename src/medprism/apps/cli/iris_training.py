@@ -31,6 +31,7 @@ class IrisWish:
     resume: bool
     without: str
     seed: int | None
+    init: Path | None
     others: Mapping[str, object]
 
 
@@ -55,6 +56,7 @@ def _start(wish: IrisWish) -> IrisRun:
         minutes=wish.minutes,
         without=split_list(wish.without, "--without") if wish.without else (),
         seed=wish.seed,
+        start=wish.init,
     )
     with progress_bar("reading") as bar:
         run = IrisRun.start(wish.out, order, bar)
@@ -70,6 +72,7 @@ def _resume(wish: IrisWish) -> IrisRun:
         "--steps": wish.steps,
         "--without": wish.without,
         "--seed": wish.seed is not None,
+        "--init": wish.init,
     }
     refuse_given(given, wish.out)
     with progress_bar("reading") as bar:

@@ -79,10 +79,10 @@ def _iris_wish(wish: TrainWish) -> IrisWish:
         resume=wish.resume,
         without=wish.without,
         seed=wish.seed,
+        init=wish.init,
         others={
             "--store": wish.store,
             "--licences": wish.licences,
-            "--init": wish.init,
             "--tasks": wish.tasks,
             "--add-task": wish.add_task,
             "--synthetic": wish.synthetic,

@@ -17,17 +17,18 @@ from torch import Tensor
 
 from medprism.core.concepts import ConceptTable
 from medprism.core.durable import make_folder, read_json, write_json
-from medprism.core.errors import ConfigError, FormatVersionError, StoreError
+from medprism.core.errors import CheckpointError, ConfigError, FormatVersionError, StoreError
 from medprism.core.progress import Progress
 from medprism.core.volume_intensity import RULES
 from medprism.data.diet import table_of
 from medprism.data.volume_episode import VolumeEpisodes
-from medprism.data.volumes import COARSE, VolumeSet, read_volume_sets
+from medprism.data.volumes import VolumeSet, coarse_spacing, read_volume_sets
 from medprism.models.catalog import IRIS_PRESETS
-from medprism.models.checkpoint import CheckpointInfo
+from medprism.models.checkpoint import Checkpoint, CheckpointInfo, load_checkpoint
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.model import Iris
 from medprism.training.best_keeper import BestKeeper
+from medprism.training.initial import begin_with
 from medprism.training.iris.config import IrisTrainConfig, iris_recipe
 from medprism.training.iris.lesson import IrisLearner
 from medprism.training.iris.loop import train_volumes
@@ -51,7 +52,8 @@ TIMED_STEPS: Final = 4
 class IrisOrder:
     """How a run is to be started: `steps` or `minutes`, one of the two.
 
-    `without` are classes that the run must not see; `seed` takes the place of the recipe's.
+    `without` are classes that the run must not see; `seed` takes the place of the recipe's; `start`
+    is a checkpoint of the same classes to begin with.
     """
 
     preset: str
@@ -60,6 +62,7 @@ class IrisOrder:
     minutes: float | None = None
     without: tuple[str, ...] = ()
     seed: int | None = None
+    start: Path | None = None
 
     def __post_init__(self) -> None:
         check_length("the run", self.steps, self.minutes)
@@ -81,6 +84,7 @@ class IrisRecord:
     data: tuple[Path, ...]
     content: Mapping[str, str]
     timing: Mapping[str, Any]
+    start: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write the record durably."""
@@ -91,6 +95,7 @@ class IrisRecord:
             "data": [str(path) for path in self.data],
             "content": dict(self.content),
             "timing": dict(self.timing),
+            "start": self.start,
         }
         write_json(folder / RUN_FILE, FORMAT, VERSION, payload)
 
@@ -110,6 +115,7 @@ class IrisRecord:
                 data=tuple(Path(path) for path in payload["data"]),
                 content=payload["content"],
                 timing=payload["timing"],
+                start=payload.get("start"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatVersionError(
@@ -146,8 +152,11 @@ class IrisRun:
             data=data,
             content={one.info.name: digest_of(one) for one in sets},
             timing={},
+            start=None if order.start is None else str(order.start.resolve()),
         )
         run = cls(folder, record, sets)
+        # A checkpoint that does not fit is refused before anything is timed or written.
+        run._learner()
         run.record = run._scheduled(order.minutes)
         run.record.save(folder)
         return run
@@ -214,7 +223,7 @@ class IrisRun:
             concepts=self.record.concepts,
             preprocessing={
                 "window": config.episode.side,
-                "coarse_mm": COARSE,
+                "coarse_mm": coarse_spacing(config.episode.side),
                 "spacing_mm": {one.info.name: one.spacing for one in self.sets},
                 "rules": [rule.to_json() for rule in RULES.values()],
             },
@@ -231,7 +240,10 @@ class IrisRun:
         )
 
     def _learner(self) -> IrisLearner:
-        return IrisLearner(build_iris_to_train(self.record))
+        model = build_iris_to_train(self.record)
+        if self.record.start is not None and not (self.folder / STATE_FILE).exists():
+            _begin(model, self.record.concepts, load_checkpoint(Path(self.record.start)))
+        return IrisLearner(model)
 
     def _scheduled(self, minutes: float | None) -> IrisRecord:
         """Return the record with its length in steps, and how often it saves and validates."""
@@ -281,6 +293,21 @@ def build_iris_to_train(record: IrisRecord) -> Iris:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config.seed)
         return Iris(_model_config(record))
+
+
+def _begin(model: Iris, concepts: ConceptTable, checkpoint: Checkpoint) -> None:
+    """Copy weights and bank; what stays is the horizon of the run's own bank.
+
+    Raises:
+        CheckpointError: the checkpoint is of another preset, or of other classes.
+    """
+    known = [concept.name for concept in checkpoint.info.concepts.concepts]
+    if known != [concept.name for concept in concepts.concepts]:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.info.name!r} knows {', '.join(known)}, and the run is of "
+            f"{', '.join(one.name for one in concepts.concepts)}; choose one of the same sets"
+        )
+    begin_with(model, checkpoint)
 
 
 def digest_of(volumes: VolumeSet) -> str:
