@@ -23,7 +23,7 @@ from benchmarks.iris_volumes.results import Results
 from benchmarks.iris_volumes.scores import Dices, measure
 from benchmarks.iris_volumes.strategies import SHARES, curve, curve_points, strategies
 from benchmarks.iris_volumes.task_unet import by_unet, train_unet
-from benchmarks.iris_volumes.training import Length
+from benchmarks.training_length import Length
 from medprism.core.durable import write_bytes
 from medprism.engines.iris import load_iris
 from medprism.inference.iris.encoding import bring_reference, encode_task

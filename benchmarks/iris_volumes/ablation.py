@@ -34,7 +34,8 @@ from benchmarks.iris_volumes.page import between, tables_by_set
 from benchmarks.iris_volumes.results import Results, by_set
 from benchmarks.iris_volumes.scores import Dices, differences, interval_over_sets
 from benchmarks.iris_volumes.strategies import one_shot
-from benchmarks.iris_volumes.training import Length, plan_steps
+from benchmarks.iris_volumes.training import plan_steps
+from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
 from medprism.core.durable import write_bytes
 from medprism.data.volume_episode import exhaustive_rows

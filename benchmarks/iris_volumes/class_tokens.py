@@ -32,7 +32,8 @@ from benchmarks.iris_volumes.page import tables_by_set
 from benchmarks.iris_volumes.results import Results
 from benchmarks.iris_volumes.scores import Dices, Segment, measure
 from benchmarks.iris_volumes.task_unet import by_windows
-from benchmarks.iris_volumes.training import Length, train
+from benchmarks.iris_volumes.training import train
+from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
 from medprism.core.durable import write_bytes
 from medprism.data.volume_episode import VolumeEpisode

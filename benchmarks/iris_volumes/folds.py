@@ -30,7 +30,7 @@ from benchmarks.iris_volumes.page import class_table
 from benchmarks.iris_volumes.results import Held, Results, by_set
 from benchmarks.iris_volumes.scores import Dices
 from benchmarks.iris_volumes.strategies import one_shot
-from benchmarks.iris_volumes.training import Length
+from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
 from medprism.core.durable import write_bytes
 from medprism.core.randomness import counter_rng

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.iris_volumes.cases import Cases
-from benchmarks.iris_volumes.training import Length, Trained, train
+from benchmarks.iris_volumes.training import Trained, train
+from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
 from medprism.data.volume_episode import VolumeEpisodes
 from medprism.data.volumes import VolumeSet, coarse_spacing, read_volume_set

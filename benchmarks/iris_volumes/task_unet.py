@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.iris_volumes.cases import Cases, Masks
 from benchmarks.iris_volumes.scores import Segment
-from benchmarks.iris_volumes.training import Length, Trained, train
+from benchmarks.iris_volumes.training import Trained, train
+from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
 from medprism.core.volume_intensity import standardise_volume
 from medprism.core.working_grid import WorkingGrid

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import torch
 import typer
 from torch import Tensor
 
+from benchmarks.training_length import Length
 from medprism.core.durable import make_folder, read_json, write_json
 from medprism.data.volume_episode import VolumeEpisodes
 from medprism.training.iris.config import IrisTrainConfig
 from medprism.training.iris.lesson import LearnsVolumes
 from medprism.training.iris.loop import train_volumes
 from medprism.training.loop import STATE_FILE, Schedule
-from medprism.training.run_length import check_length
 from medprism.training.state import read_average, read_document
 
 FORMAT: Final = "medprism-bench-training"
@@ -34,29 +34,6 @@ LOG_EVERY: Final = 50
 NEVER: Final = 10**9
 
 MakeLearner = Callable[[], LearnsVolumes]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Length:
-    """How long a model is trained: `steps` or `minutes`, one of the two."""
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        check_length("a training", self.steps, self.minutes)
-
-    def __str__(self) -> str:
-        return f"{self.minutes:g} min" if self.steps is None else f"{self.steps:,} steps"
-
-    @property
-    def slug(self) -> str:
-        """The length as a part of a folder's name."""
-        return str(self).replace(" ", "").replace(",", "")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the length as plain data."""
-        return {"steps": self.steps, "minutes": self.minutes}
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,8 @@ from benchmarks.iris_volumes.page import between, class_table
 from benchmarks.iris_volumes.results import Held, Results, by_set
 from benchmarks.iris_volumes.scores import Dices, interval
 from benchmarks.iris_volumes.strategies import one_shot
-from benchmarks.iris_volumes.training import Length, Watch
+from benchmarks.iris_volumes.training import Watch
+from benchmarks.training_length import Length
 from medprism.core.durable import write_bytes
 from medprism.engines.iris import LoadedIris, load_iris
 from medprism.engines.threads import use_threads

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from benchmarks.iris_volumes.training import Length
 from benchmarks.lesions.asked import as_loaded
 from benchmarks.lesions.cost import cost_of
 from benchmarks.lesions.figures import CHECKPOINT, summarise
@@ -26,6 +25,7 @@ from benchmarks.lesions.prototypes import WAYS, PrototypeAsker, make_prototypes
 from benchmarks.lesions.results import FILE, Results, read_rows
 from benchmarks.lesions.runs import RUNS, Order, read_run, train_method
 from benchmarks.lesions.tasks import PAIRS, TASKS, choose, count_rows, names
+from benchmarks.training_length import Length
 from medprism.apps.cli.failure import report
 from medprism.apps.cli.interrupt import STOPPED, Stop, stop_on_interrupt
 from medprism.apps.cli.listing import split_list

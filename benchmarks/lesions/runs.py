@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
-from benchmarks.iris_volumes.training import Length
 from benchmarks.lesions.asked import SeparateModels
 from benchmarks.lesions.learning import make_learner
 from benchmarks.lesions.methods import METHODS, SIZES, Method, Size, build
 from benchmarks.lesions.tasks import choose
+from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
 from medprism.core.durable import make_folder
 from medprism.core.errors import ConfigError, StoreError

@@ -9,7 +9,8 @@ import torch
 import typer
 from benchmarks.iris_volumes.cases import cases_of, open_sets, table_of_sets
 from benchmarks.iris_volumes.task_unet import TaskUNet, UNetLearner, train_unet
-from benchmarks.iris_volumes.training import Length, Trained, train
+from benchmarks.iris_volumes.training import Trained, train
+from benchmarks.training_length import Length
 from safetensors.torch import load_file
 
 from benchmarks.iris_volumes import training

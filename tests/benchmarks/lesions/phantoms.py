@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from benchmarks.iris_volumes.training import Length
 from benchmarks.lesions.runs import Order
+from benchmarks.training_length import Length
 from torch import Tensor, nn
 
 from medprism.core.preprocess import CENTRE, SCALE

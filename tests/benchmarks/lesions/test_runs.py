@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.iris_volumes.training import Length
 from benchmarks.lesions.asked import SeparateModels
 from benchmarks.lesions.methods import ABLATIONS, METHODS, RIVALS, SIZES
 from benchmarks.lesions.runs import RUNS, Trained, read_run, train_method
+from benchmarks.training_length import Length
 
 from benchmarks.lesions import runs
 from medprism.core.errors import ConfigError, StoreError
