@@ -17,7 +17,7 @@ from medprism.core.errors import CheckpointError, FormatVersionError, WriteError
 from medprism.data.preparation import available_cores
 from medprism.engines.loading import shipped_path
 from medprism.io.memory_budget import memory_bytes
-from medprism.models.catalog import PRESETS
+from medprism.models.catalog import IRIS_PRESETS, PRESETS
 from medprism.models.checkpoint import load_checkpoint
 
 # What a click on a slice needs at 256 pixels, with torch and the readers in memory.
@@ -94,7 +94,7 @@ def _check_folder(purpose: str, folder: Path) -> Finding:
     return Finding(purpose, "ok", found)
 
 
-def check_weights(presets: Iterable[str] = tuple(PRESETS)) -> list[Finding]:
+def check_weights(presets: Iterable[str] = (*PRESETS, *IRIS_PRESETS)) -> list[Finding]:
     """Read the weights of every preset that ships some and compare them with their hash."""
     findings = []
     for preset in presets:
