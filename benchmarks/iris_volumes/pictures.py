@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from medprism.core.durable import write_durably
+
+LEAST_RANGE: Final = 0.05
+"""Of the axis of Dice."""
 
 
 def draw_curve(points: Mapping[str, Sequence[tuple[float, float]]], name: str, path: Path) -> None:
@@ -23,6 +27,10 @@ def draw_curve(points: Mapping[str, Sequence[tuple[float, float]]], name: str, p
     axes.set_xticks([], minor=True)
     axes.set_xlabel(f"references used, % of the pool of {name}")
     axes.set_ylabel("Dice, mean over classes")
+    low, high = axes.get_ylim()
+    # Differences that do not matter must not look as if they did.
+    margin = max(0.0, (LEAST_RANGE - (high - low)) / 2)
+    axes.set_ylim(low - margin, high + margin)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     write_durably(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))
