@@ -187,3 +187,16 @@ def test_a_dialog_keeps_the_focus_and_gives_it_back(page: Page) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     assert focused(page).name.startswith("Settings")
+
+
+def test_a_key_right_after_a_dialog_has_closed_counts(page: Page) -> None:
+    _work(page)
+    _settings(page)
+    # Both in one task: the event that says a dialog has closed comes after the key.
+    page.evaluate(
+        """() => {
+          document.querySelector("dialog").close();
+          window.dispatchEvent(new KeyboardEvent("keydown", { key: "b" }));
+        }"""
+    )
+    page.get_by_role("button", name="Box", pressed=True).wait_for()

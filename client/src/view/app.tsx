@@ -144,7 +144,7 @@ function useStore(bench: Workbench): State {
 function listenToKeys(bench: Workbench): () => void {
   const onKeyDown = (event: KeyboardEvent) => {
     const { phase, dialog } = bench.desk.state;
-    if (event.defaultPrevented || phase !== "ready" || dialog !== null) return;
+    if (event.defaultPrevented || phase !== "ready" || (dialog !== null && !isClosing())) return;
     if (event.key === "Escape") {
       bench.setDrawer(null);
       return;
@@ -160,6 +160,11 @@ function listenToKeys(bench: Workbench): () => void {
   };
   window.addEventListener("keydown", onKeyDown);
   return () => window.removeEventListener("keydown", onKeyDown);
+}
+
+/** The browser has closed the dialog, and the event that says so is still on its way. */
+function isClosing(): boolean {
+  return document.querySelector("dialog:not([open])") !== null;
 }
 
 function isTyping(target: EventTarget | null): boolean {
