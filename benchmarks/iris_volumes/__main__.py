@@ -24,7 +24,6 @@ from benchmarks.iris_volumes.scores import Dices, measure
 from benchmarks.iris_volumes.strategies import SHARES, curve, curve_points, strategies
 from benchmarks.iris_volumes.task_unet import by_unet, train_unet
 from benchmarks.training_length import Length
-from medprism.core.durable import write_bytes
 from medprism.engines.iris import load_iris
 from medprism.inference.iris.encoding import bring_reference, encode_task
 from medprism.models.checkpoint import load_checkpoint
@@ -99,11 +98,10 @@ def main(
     for bench in benches_of(loaded, cases):
         measure_set(bench, results, plan)
     written = page(results.rows, results.patients)
-    write_bytes(out / "volumes.md", written.encode())
+    results.publish(written)
     points = curve_points(results.rows, shares_of)
     if points:
         draw_curve(points, shares_of, out / "shares.png")
-    typer.echo(written)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,6 @@ from benchmarks.iris_volumes.strategies import one_shot
 from benchmarks.iris_volumes.training import plan_steps
 from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
-from medprism.core.durable import write_bytes
 from medprism.data.volume_episode import exhaustive_rows
 from medprism.engines.iris import LoadedIris
 from medprism.engines.threads import use_threads
@@ -201,8 +200,7 @@ def main(
     results = Results(out, "ablation", {"preset": preset, "seed": seed, **length.to_json()})
     results.note_patients(cases)
     Trial(cases, concepts, results, length).measure()
-    write_bytes(out / "ablation.md", page(results).encode())
-    typer.echo(page(results))
+    results.publish(page(results))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ from benchmarks.iris_volumes.task_unet import by_windows
 from benchmarks.iris_volumes.training import train
 from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
-from medprism.core.durable import write_bytes
 from medprism.data.volume_episode import VolumeEpisode
 from medprism.engines.threads import use_threads
 from medprism.models.catalog import IRIS_PRESETS
@@ -129,8 +128,7 @@ def main(
         "",
         *tables_by_set(results.rows, results.patients),
     ]
-    write_bytes(out / "class_tokens.md", "\n".join(lines).encode())
-    typer.echo("\n".join(lines))
+    results.publish("\n".join(lines))
 
 
 if __name__ == "__main__":

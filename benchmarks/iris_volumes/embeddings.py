@@ -22,7 +22,6 @@ from benchmarks.iris_volumes.cases import Bench, benches_of, cases_of, open_sets
 from benchmarks.iris_volumes.options import Data, Model, Most, Names, Out, Threads
 from benchmarks.iris_volumes.pictures import draw_scatter
 from benchmarks.iris_volumes.results import Results
-from medprism.core.durable import write_bytes
 from medprism.engines.iris import load_iris
 from medprism.evaluation.page import table
 from medprism.inference.iris.encoding import encode_task
@@ -213,8 +212,7 @@ def main(
     value = results.take(FIGURES, lambda: reveal(embed_sets(benches_of(loaded, cases))))
     draw(value, out / "embeddings.png")
     written = f"# What task embeddings reveal\n\n{page(value)}"
-    write_bytes(out / "embeddings.md", written.encode())
-    typer.echo(written)
+    results.publish(written)
 
 
 if __name__ == "__main__":

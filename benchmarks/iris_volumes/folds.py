@@ -32,7 +32,6 @@ from benchmarks.iris_volumes.scores import Dices
 from benchmarks.iris_volumes.strategies import one_shot
 from benchmarks.training_length import Length
 from medprism.core.concepts import ConceptTable
-from medprism.core.durable import write_bytes
 from medprism.core.randomness import counter_rng
 from medprism.data.datasets.folder import FolderDataset
 from medprism.engines.iris import LoadedIris
@@ -153,8 +152,7 @@ def main(
     results.note_patients(crossed.folds[0])
     crossed.measure()
     written = f"# Cross-validation over patients\n\n{page(results)}"
-    write_bytes(out / "folds.md", written.encode())
-    typer.echo(written)
+    results.publish(written)
 
 
 if __name__ == "__main__":

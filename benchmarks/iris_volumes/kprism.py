@@ -19,7 +19,6 @@ from benchmarks.iris_volumes.options import Data, Most, Names, Out, Threads
 from benchmarks.iris_volumes.page import tables_by_set
 from benchmarks.iris_volumes.results import Results
 from benchmarks.iris_volumes.scores import Dices, Segment, measure
-from medprism.core.durable import write_bytes
 from medprism.engines.loaded import LoadedModel
 from medprism.engines.loading import load
 from medprism.inference.iris.encoding import VolumeReference
@@ -78,8 +77,7 @@ def main(
         results.take_dice(f"{one.name} | {WHAT}", partial(measure_set, one, loaded))
     tables = tables_by_set(results.rows, results.patients)
     written = "\n".join(["# K-Prism on the same volumes", "", *tables])
-    write_bytes(out / "kprism.md", written.encode())
-    typer.echo(written)
+    results.publish(written)
 
 
 if __name__ == "__main__":

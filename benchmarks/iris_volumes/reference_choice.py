@@ -22,7 +22,6 @@ from benchmarks.iris_volumes.cases import Bench, benches_of, cases_of, open_sets
 from benchmarks.iris_volumes.options import Data, Model, Most, Names, Out, Seed, Threads
 from benchmarks.iris_volumes.results import Results, by_set
 from benchmarks.iris_volumes.scores import Dices, score
-from medprism.core.durable import write_bytes
 from medprism.core.randomness import counter_rng
 from medprism.core.volume_intensity import standardise_volume
 from medprism.core.working_grid import WorkingGrid
@@ -180,8 +179,7 @@ def main(
     for bench in benches_of(loaded, cases):
         measure_set(bench, results, references, seed)
     written = f"# How much hangs on the reference\n\n{page(results.rows)}"
-    write_bytes(out / "reference_choice.md", written.encode())
-    typer.echo(written)
+    results.publish(written)
 
 
 if __name__ == "__main__":

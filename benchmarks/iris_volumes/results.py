@@ -12,7 +12,7 @@ import typer
 
 from benchmarks.iris_volumes.cases import Cases
 from benchmarks.iris_volumes.scores import Dices, means
-from medprism.core.durable import make_folder, read_json, write_json
+from medprism.core.durable import make_folder, read_json, write_bytes, write_json
 from medprism.core.errors import FormatVersionError
 
 FORMAT: Final = "medprism-iris-volumes"
@@ -22,6 +22,9 @@ VERSION: Final = 2
 
 class Results:
     """The figures of one question in FOLDER/NAME.json.
+
+    Other than in `benchmarks.lesions`, where many runs share a file, all figures of a file are of
+    one model or plan.
 
     `about` says what they depend on (the weights, the length of a training); figures of something
     else in the same file are refused. A row holds a value, the CPU seconds it took and, where it
@@ -77,6 +80,11 @@ class Results:
             return {"value": {name: means(one) for name, one in found.items()}, "cases": found}
 
         return self._take(key, measured)
+
+    def publish(self, page: str) -> None:
+        """Write a page of Markdown beside the figures, and print it."""
+        write_bytes(self.path.with_suffix(".md"), page.encode())
+        typer.echo(page)
 
     def _take(self, key: str, work: Callable[[], dict[str, Any]]) -> Any:  # noqa: ANN401
         if key not in self.rows:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import torch
@@ -22,16 +21,15 @@ from medprism.data.volume_episode import VolumeEpisodes
 from medprism.training.iris.config import IrisTrainConfig
 from medprism.training.iris.lesson import LearnsVolumes
 from medprism.training.iris.loop import train_volumes
+from medprism.training.iris.timing import time_volume_steps
 from medprism.training.loop import STATE_FILE, Schedule
 from medprism.training.state import read_average, read_document
 
 FORMAT: Final = "medprism-bench-training"
 VERSION: Final = 1
 PLAN: Final = "plan.json"
-TIMED_STEPS: Final = 4
 SAVE_EVERY: Final = 50
 LOG_EVERY: Final = 50
-NEVER: Final = 10**9
 
 MakeLearner = Callable[[], LearnsVolumes]
 
@@ -47,22 +45,19 @@ class Trained:
 
 @dataclass
 class Watch:
-    """A log and progress that shows losses, notes when steps end, and stops at a time."""
+    """A log and progress that shows losses, counts steps, and stops at a time."""
 
     until: float = float("inf")
-    shows: bool = True
-    ends: list[float] = field(default_factory=list)
+    steps: int = 0
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Show the figures."""
-        if not self.shows:
-            return
         shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
         typer.echo(f"step {step}: {shown}", err=True)
 
     def report(self, done: int, total: int, message: str = "") -> None:
-        """Note the end of a step."""
-        self.ends.append(time.monotonic())
+        """Count a step."""
+        self.steps += 1
 
     def is_cancelled(self) -> bool:
         """Return True when the time is over (of steps, not of reading)."""
@@ -102,7 +97,7 @@ def plan_steps(
     steps = length.steps
     if steps is None:
         started = time.monotonic()
-        seconds = _time_steps(make, episodes, config)
+        seconds = time_volume_steps(seeded(make, config.seed), episodes.draw, config)
         left = 60 * (length.minutes or 0.0) - (time.monotonic() - started)
         steps = max(1, int(left / seconds))
     write_json(folder / PLAN, FORMAT, VERSION, {"asked": asked, "steps": steps})
@@ -131,36 +126,16 @@ def train(
     left = float("inf") if length.minutes is None else 60 * length.minutes - spent
     if not state.exists() or left > 0:
         watch = Watch(time.monotonic() + left)
-        _run(seeded(make, config.seed), episodes, chosen, folder, watch, SAVE_EVERY)
+        train_volumes(
+            seeded(make, config.seed),
+            episodes.draw,
+            chosen,
+            folder,
+            schedule=Schedule(save_every=SAVE_EVERY, log_every=LOG_EVERY),
+            validate=None,
+            on_best=None,
+            log=watch,
+            progress=watch,
+        )
     document = read_document(state)
     return Trained(read_average(state), int(document["step"]), float(document["seconds"]) / 60)
-
-
-def _time_steps(make: MakeLearner, episodes: VolumeEpisodes, config: IrisTrainConfig) -> float:
-    """Return the seconds of a step, on a model that is thrown away; the first one warms up."""
-    watch = Watch(shows=False)
-    with TemporaryDirectory() as folder:
-        several = replace(config, steps=TIMED_STEPS + 1)
-        _run(seeded(make, config.seed), episodes, several, Path(folder), watch, NEVER)
-    return (watch.ends[-1] - watch.ends[0]) / TIMED_STEPS
-
-
-def _run(
-    learner: LearnsVolumes,
-    episodes: VolumeEpisodes,
-    config: IrisTrainConfig,
-    folder: Path,
-    watch: Watch,
-    every: int,
-) -> None:
-    train_volumes(
-        learner,
-        episodes.draw,
-        config,
-        folder,
-        schedule=Schedule(save_every=every, log_every=LOG_EVERY if every < NEVER else NEVER),
-        validate=None,
-        on_best=None,
-        log=watch,
-        progress=watch,
-    )

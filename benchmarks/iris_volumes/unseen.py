@@ -39,7 +39,6 @@ from benchmarks.iris_volumes.scores import Dices, interval
 from benchmarks.iris_volumes.strategies import one_shot
 from benchmarks.iris_volumes.training import Watch
 from benchmarks.training_length import Length
-from medprism.core.durable import write_bytes
 from medprism.engines.iris import LoadedIris, load_iris
 from medprism.engines.threads import use_threads
 from medprism.evaluation.page import table
@@ -170,8 +169,7 @@ def main(
     checkpoint = partial(train_without, folder, folders, preset, seed, length, names)
     measure_unseen(cases, results, checkpoint, load_iris(model) if model else None)
     written = f"# Structures that training never showed\n\n{page(results)}"
-    write_bytes(out / "unseen.md", written.encode())
-    typer.echo(written)
+    results.publish(written)
 
 
 if __name__ == "__main__":

@@ -310,8 +310,8 @@ def _finished(out: Path, runs: str) -> Iterator[tuple[str, LoadedModel, dict[str
 
 
 def _facts_of(path: Path) -> dict[str, Any]:
-    training = load_checkpoint(path).info.training
-    weights = build_tpseg(load_checkpoint(path)).parameters()
+    checkpoint = load_checkpoint(path)
+    training, weights = checkpoint.info.training, build_tpseg(checkpoint).parameters()
     return {
         "method": CHECKPOINT,
         "title": "the checkpoint",

@@ -20,7 +20,8 @@ class Results:
     """The figures in FOLDER/lesions.json, by a key of words with " | " between them.
 
     A row holds what it was measured on (`of`: a hash of weights, or settings), its value and the
-    CPU seconds it took. A figure of other weights is measured anew.
+    CPU seconds it took. A figure of other weights is measured anew: many runs share the file, other
+    than in `benchmarks.iris_volumes`.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from medprism.core.errors import InternalError
 from medprism.core.randomness import counter_rng
-from medprism.metrics.bootstrap import Interval
+from medprism.metrics.bootstrap import Interval, percentile_interval
 
 CONFIDENCE: Final = 0.95
 RESAMPLES: Final = 1000
@@ -61,10 +61,7 @@ def macro_interval(
     mean = float(np.nanmean(np.concatenate(means, axis=1)))
     if not is_varied:
         return Interval(mean, None, None)
-    tail = (1 - CONFIDENCE) / 2
-    spread = np.nanmean(np.concatenate(drawn, axis=1), axis=1)
-    low, high = np.quantile(spread, (tail, 1 - tail))
-    return Interval(mean, float(low), float(high))
+    return percentile_interval(mean, np.nanmean(np.concatenate(drawn, axis=1), axis=1), CONFIDENCE)
 
 
 def pooled_interval(
@@ -101,9 +98,7 @@ def pooled_interval(
     mean = float(np.mean(means))
     if all(len(set(patients)) < 2 for _, patients in groups):
         return Interval(mean, None, None)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.mean(drawn, axis=0), (tail, 1 - tail))
-    return Interval(mean, float(low), float(high))
+    return percentile_interval(mean, np.mean(drawn, axis=0), CONFIDENCE)
 
 
 def _average(

@@ -24,6 +24,15 @@ class Interval:
     high: float | None
 
 
+def percentile_interval(
+    mean: float, resampled: Float64[np.ndarray, " resamples"], confidence: float
+) -> Interval:
+    """Return a mean with the middle share (`confidence`) of what its resamples gave."""
+    tail = (1.0 - confidence) / 2
+    low, high = np.quantile(resampled, (tail, 1.0 - tail))
+    return Interval(mean, float(low), float(high))
+
+
 def bootstrap_mean(
     values: Sequence[float],
     patients: Sequence[str],
@@ -54,9 +63,7 @@ def bootstrap_mean(
     if len(counts) < 2:
         return Interval(mean, None, None)
     means = _resampled_means(sums, counts, seed=seed, resamples=resamples)
-    tail = (1.0 - confidence) / 2
-    low, high = np.quantile(means, (tail, 1.0 - tail))
-    return Interval(mean, float(low), float(high))
+    return percentile_interval(mean, means, confidence)
 
 
 def bootstrap_difference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -180,6 +181,11 @@ def reference_of(project: Project, shelf: ImageShelf, example: ExampleRecord) ->
     return Reference.from_pair(image, mask, Provenance(source=source, author=example.author))
 
 
+def references_of(desk: Desk, examples: Iterable[ExampleRecord]) -> list[Reference]:
+    """Return references of the desk's project with their pixels; see `reference_of`."""
+    return [reference_of(desk.project, desk.shelf, one) for one in examples]
+
+
 def chosen_examples(desk: Desk, label: int, image: int) -> list[ExampleRecord]:
     """Return the references of a label that serve on an image: those whose images are most alike.
 
@@ -208,10 +214,7 @@ def refresh_references(desk: Desk, session: Session, image: int) -> None:
     for label in desk.project.labels.all():
         if label.name in session.locked:
             continue
-        wanted = [
-            reference_of(desk.project, desk.shelf, one)
-            for one in chosen_examples(desk, label.id, image)
-        ]
+        wanted = references_of(desk, chosen_examples(desk, label.id, image))
         present = {one.digest for one in session.references.of(label.name)}
         if wanted and {one.digest for one in wanted} != present:
             use_references(session, label.name, wanted)

@@ -12,7 +12,7 @@ from medprism.project.annotating import (
     Desk,
     open_session,
     presegment,
-    reference_of,
+    references_of,
     save_session,
 )
 from medprism.project.images import UNFINISHED
@@ -115,7 +115,7 @@ def score_references(desk: Desk, job: JobRecord, progress: Progress) -> Json:
     for group in groups:
         if len(group) < 2:
             continue
-        references = [reference_of(desk.project, desk.shelf, one) for one in group]
+        references = references_of(desk, group)
         for at, one in enumerate(group):
             if progress.is_cancelled():
                 raise CancelledError("stopped; scores that are known stay, resume to go on")

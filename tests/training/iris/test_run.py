@@ -47,7 +47,7 @@ def test_a_run_begins_with_the_weights_and_bank_of_another(data: Path, tmp_path:
     IrisRun.start(tmp_path / "first", first).train(Notes(), Notes())
     path = tmp_path / "first" / "last.safetensors"
     second = IrisRun.start(tmp_path / "second", replace(first, steps=2, start=path))
-    stored, model = load_checkpoint(path).tensors, second._learner().model
+    stored, model = load_checkpoint(path).tensors, second.first_learner().model
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, stored[name].to(tensor.dtype)), name
     assert second.train(Notes(stop_after=1), Notes(stop_after=1)).step == 1
@@ -93,7 +93,7 @@ def test_classes_can_be_kept_from_a_run(data: Path, tmp_path: Path) -> None:
 def test_minutes_become_steps_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medprism.training.iris.run.TIMED_STEPS", 1)
+    monkeypatch.setattr("medprism.training.iris.timing.TIMED_STEPS", 1)
     monkeypatch.setattr("medprism.training.iris.run.FIXED", 1)
     order = IrisOrder(preset="iris-nano", data=(data,), minutes=30.0, seed=5)
     run = IrisRun.start(tmp_path / "run", order)

@@ -77,11 +77,11 @@ def wants_iris(model: str, task: str | None) -> bool:
     >>> wants_iris("iris-compact", None)
     True
     """
-    if task is not None and task.endswith(SUFFIX):
+    if model in IRIS_PRESETS or (task is not None and task.endswith(SUFFIX)):
         return True
+    if model in PRESETS:
+        return False
     path = Path(model)
-    if model in PRESETS or model in IRIS_PRESETS:
-        return model in IRIS_PRESETS
     return path.is_file() and architecture_of(path) == "iris"
 
 

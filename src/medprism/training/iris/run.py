@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import torch
@@ -32,6 +31,7 @@ from medprism.training.initial import begin_with
 from medprism.training.iris.config import IrisTrainConfig, iris_recipe
 from medprism.training.iris.lesson import IrisLearner
 from medprism.training.iris.loop import train_volumes
+from medprism.training.iris.timing import time_volume_steps
 from medprism.training.iris.validation import make_volume_validate
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate
 from medprism.training.run import BEST, LAST, SAVE_SECONDS, SAVE_STEPS, VALIDATIONS, refuse_used
@@ -45,7 +45,6 @@ FORMAT: Final = "medprism-iris-run"
 VERSION: Final = 1
 # Episodes of each set that a validation takes.
 FIXED: Final = 8
-TIMED_STEPS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +155,7 @@ class IrisRun:
         )
         run = cls(folder, record, sets)
         # A checkpoint that does not fit is refused before anything is timed or written.
-        run._learner()
+        run.first_learner()
         run.record = run._scheduled(order.minutes)
         run.record.save(folder)
         return run
@@ -185,6 +184,18 @@ class IrisRun:
         fixed = held.fixed(config.seed, FIXED)
         return make_volume_validate(self._learner, fixed) if fixed else None
 
+    def first_learner(self) -> IrisLearner:
+        """Return the learner of the first step: with the checkpoint of the order, if it names one.
+
+        Raises:
+            CheckpointError: the checkpoint is of another preset, or of other classes.
+        """
+        learner = self._learner()
+        if self.record.start is not None:
+            checkpoint = load_checkpoint(Path(self.record.start))
+            _begin(learner.model, self.record.concepts, checkpoint)
+        return learner
+
     def train(self, log: Log, progress: Progress) -> Position:
         """Train until the last step or until cancelled; write the best and the last checkpoint.
 
@@ -193,8 +204,9 @@ class IrisRun:
             WriteError: no space; the files on disk stay as they were.
         """
         keeper = BestKeeper(partial(self.ship, BEST), log)
+        goes_on = (self.folder / STATE_FILE).exists()
         position = train_volumes(
-            self._learner(),
+            self._learner() if goes_on else self.first_learner(),
             self.episodes.draw,
             self.record.config,
             self.folder,
@@ -240,10 +252,7 @@ class IrisRun:
         )
 
     def _learner(self) -> IrisLearner:
-        model = build_iris_to_train(self.record)
-        if self.record.start is not None and not (self.folder / STATE_FILE).exists():
-            _begin(model, self.record.concepts, load_checkpoint(Path(self.record.start)))
-        return IrisLearner(model)
+        return IrisLearner(build_iris_to_train(self.record))
 
     def _scheduled(self, minutes: float | None) -> IrisRecord:
         """Return the record with its length in steps, and how often it saves and validates."""
@@ -266,26 +275,12 @@ class IrisRun:
     def _time(self) -> tuple[Timing, float]:
         """Time the first steps on a model that is thrown away, and one validation."""
         started = time.monotonic()
-        watch = _Watch()
-        with TemporaryDirectory() as folder:
-            train_volumes(
-                self._learner(),
-                self.episodes.draw,
-                replace(self.record.config, steps=TIMED_STEPS + 1),
-                Path(folder),
-                schedule=Schedule(save_every=10**9, log_every=10**9),
-                validate=None,
-                on_best=None,
-                log=watch,
-                progress=watch,
-            )
-        # The first step warms up.
-        mean = (watch.ends[-1] - watch.ends[0]) / TIMED_STEPS
+        step = time_volume_steps(self._learner(), self.episodes.draw, self.record.config)
         spent = time.monotonic() - started
         validate, before = self.validator(), time.monotonic()
         if validate is not None:
             validate(average_of(self._learner().model))
-        return Timing((mean,), spent), time.monotonic() - before
+        return Timing((step,), spent), time.monotonic() - before
 
 
 def build_iris_to_train(record: IrisRecord) -> Iris:
@@ -342,21 +337,3 @@ def _without(concepts: ConceptTable, names: tuple[str, ...]) -> ConceptTable:
     if not kept:
         raise ConfigError(f"nothing is left to learn without {', '.join(names)}; leave out fewer")
     return ConceptTable(kept)
-
-
-@dataclass
-class _Watch:
-    """A log and progress that notes when steps end."""
-
-    ends: list[float] = field(default_factory=list)
-
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Forget the figures."""
-
-    def report(self, done: int, total: int, message: str = "") -> None:
-        """Note the end of a step."""
-        self.ends.append(time.monotonic())
-
-    def is_cancelled(self) -> bool:
-        """Return False."""
-        return False

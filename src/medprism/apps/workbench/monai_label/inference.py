@@ -17,7 +17,7 @@ from medprism.core.image import Image
 from medprism.core.labels import LabelMap
 from medprism.inference.session import DEFAULT_LABEL, Session
 from medprism.io.reader import read_mask
-from medprism.project.annotating import chosen_examples, reference_of, use_references
+from medprism.project.annotating import chosen_examples, references_of, use_references
 from medprism.project.confinement import safe_name
 
 MODELS: Final = ("classes", "references", "points")
@@ -120,11 +120,7 @@ def _by_reference(
         label = bench.project.labels.named(name)
         examples = [] if label is None else chosen_examples(bench.desk, label.id, number or _NOBODY)
         if examples:
-            use_references(
-                session,
-                name,
-                [reference_of(bench.desk.project, bench.desk.shelf, one) for one in examples],
-            )
+            use_references(session, name, references_of(bench.desk, examples))
             taught.append(name)
     if not taught:
         raise ConflictError(

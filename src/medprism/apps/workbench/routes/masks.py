@@ -26,7 +26,7 @@ from medprism.core.errors import ConflictError, LabelError
 from medprism.inference.placement import place_slice
 from medprism.inference.reference_score import disagreement
 from medprism.inference.session import Session
-from medprism.project.annotating import chosen_examples, reference_of, use_references
+from medprism.project.annotating import chosen_examples, references_of, use_references
 
 router = APIRouter(prefix="/api/sessions/{session}", tags=["masks"])
 
@@ -75,11 +75,7 @@ def set_knowledge(bench: Bench, opened: Opened, body: KnowledgeBody) -> dict[str
         )
 
     def change(session: Session) -> None:
-        use_references(
-            session,
-            label.name,
-            [reference_of(bench.desk.project, bench.desk.shelf, one) for one in examples],
-        )
+        use_references(session, label.name, references_of(bench.desk, examples))
         if examples and body.predict:
             session.predict(labels=[label.name])
 
