@@ -22,5 +22,5 @@ def test_every_cost_is_measured_in_a_process_of_its_own() -> None:
 
 
 def test_slices_are_refused() -> None:
-    with pytest.raises(typer.BadParameter, match="not of volumes"):
+    with pytest.raises(typer.BadParameter, match="no preset .* of volumes"):
         make_bench("iris-compact-2d", 1, 1)

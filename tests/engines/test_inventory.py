@@ -8,7 +8,7 @@ import pytest
 
 from medprism.engines import inventory
 from medprism.engines.inventory import count_parameters, describe_presets
-from medprism.models.catalog import IRIS_PRESETS, PRESETS, TPSEG_PRESETS
+from medprism.models.catalog import IRIS_PRESETS, PRESETS, SLICE_IRIS_PRESETS, TPSEG_PRESETS
 from medprism.models.checkpoint import save_checkpoint
 from medprism.models.kprism.config import kprism_nano
 from medprism.models.kprism.model import KPrism
@@ -54,7 +54,7 @@ def test_shipped_weights_are_described_with_their_sets(
         tmp_path / "kprism-nano.safetensors", info, KPrism(kprism_nano(len(CONCEPTS))).state_dict()
     )
     reports = {report.name: report for report in describe_presets()}
-    assert list(reports) == [*PRESETS, *IRIS_PRESETS, *TPSEG_PRESETS]
+    assert list(reports) == [*PRESETS, *IRIS_PRESETS, *SLICE_IRIS_PRESETS, *TPSEG_PRESETS]
     nano = reports["kprism-nano"]
     assert nano.weights is not None
     assert nano.classes == len(CONCEPTS)

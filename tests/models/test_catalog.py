@@ -13,6 +13,7 @@ from medprism.models.catalog import (
     ARCHITECTURES,
     IRIS_PRESETS,
     PRESETS,
+    SLICE_IRIS_PRESETS,
     build_from_checkpoint,
     build_iris,
     load_weights,
@@ -49,11 +50,11 @@ def test_every_preset_builds_and_answers(name: str) -> None:
             assert shape[0] == 2 and preset.long_side % shape[1] == 0
 
 
-@pytest.mark.parametrize("name", IRIS_PRESETS)
+@pytest.mark.parametrize("name", [*IRIS_PRESETS, *SLICE_IRIS_PRESETS])
 def test_every_preset_of_iris_builds_and_answers(name: str) -> None:
-    preset = IRIS_PRESETS[name]
-    assert preset.architecture == "iris"
+    preset = {**IRIS_PRESETS, **SLICE_IRIS_PRESETS}[name]
     config = preset.config(5)
+    assert preset.architecture == ("iris" if config.body.ndim == 3 else "iris-2d")
     with torch.device("meta"):
         model = Iris(type(config).from_json(json.loads(json.dumps(config.to_json()))))
         assert model.config == config

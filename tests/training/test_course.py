@@ -15,7 +15,7 @@ from medprism.data.store import SliceStore
 from medprism.evaluation.task_validation import make_task_validate
 from medprism.models.catalog import TPSEG_PRESETS, build_tpseg
 from medprism.models.checkpoint import load_checkpoint
-from medprism.training.course import CLASSES, TASKS, course_of
+from medprism.training.course import CLASSES, EXAMPLES, TASKS, course_of
 from medprism.training.recipes import RECIPES
 from medprism.training.run import BEST, LAST, Run
 from medprism.training.run_order import RunOrder
@@ -58,7 +58,8 @@ def first(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_recipe_has_the_course_of_its_architecture() -> None:
     for name, recipe in RECIPES.items():
-        assert course_of(recipe(10)) is (TASKS if name.startswith("tpseg") else CLASSES)
+        courses = {"tpseg": TASKS, "iris": EXAMPLES, "kprism": CLASSES}
+        assert course_of(recipe(10)) is courses[name.partition("-")[0]]
 
 
 def test_a_checkpoint_knows_its_tasks(first: Path) -> None:

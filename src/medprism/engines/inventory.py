@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from medprism.engines.loading import shipped_path
-from medprism.models.catalog import IRIS_PRESETS, PRESETS, TPSEG_PRESETS, Config, Preset
+from medprism.models.catalog import (
+    IRIS_PRESETS,
+    PRESETS,
+    SLICE_IRIS_PRESETS,
+    TPSEG_PRESETS,
+    Config,
+    Preset,
+)
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.model import Iris
@@ -72,6 +79,7 @@ def describe_presets() -> tuple[PresetReport, ...]:
     return (
         *(_describe(name, preset) for name, preset in PRESETS.items()),
         *(_describe(name, preset) for name, preset in IRIS_PRESETS.items()),
+        *(_describe(name, preset) for name, preset in SLICE_IRIS_PRESETS.items()),
         *(_describe(name, preset) for name, preset in TPSEG_PRESETS.items()),
     )
 

@@ -15,13 +15,18 @@ from medprism.engines.engine import REFERENCE_ENGINE, engine_named
 from medprism.engines.loaded import LoadedModel
 from medprism.engines.threads import use_threads
 from medprism.engines.verdict import AUTO, Choice, choose_engine
-from medprism.models.catalog import IRIS_PRESETS, PRESETS, TPSEG_PRESETS, build_segmenter
+from medprism.models.catalog import (
+    IRIS_PRESETS,
+    SEGMENTER_PRESETS,
+    build_segmenter,
+    make_segmenter,
+)
 from medprism.models.checkpoint import hash_tensors, load_checkpoint
+from medprism.models.iris.config import IrisConfig
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
 from medprism.models.segmenter import Segmenter
 from medprism.models.tpseg.config import TPSegConfig
-from medprism.models.tpseg.model import TPSeg
 
 
 def load(name_or_path: str | Path, engine: str = AUTO, threads: int | None = None) -> LoadedModel:
@@ -84,7 +89,7 @@ def _start(engine: str, model: Segmenter, weights_hash: str) -> Segmenter:
 
 
 def from_weights(
-    config: KPrismConfig | TPSegConfig,
+    config: KPrismConfig | TPSegConfig | IrisConfig,
     weights: Mapping[str, Tensor],
     concepts: ConceptTable,
     long_side: int,
@@ -94,7 +99,7 @@ def from_weights(
     Its name is its weights hash, by which nothing can be loaded. Random states are left alone.
     """
     with torch.random.fork_rng(devices=[]):
-        model = KPrism(config) if isinstance(config, KPrismConfig) else TPSeg(config)
+        model = make_segmenter(config)
     model.load_state_dict(dict(weights))
     digest = hash_tensors(weights)
     return LoadedModel(
@@ -121,7 +126,7 @@ def checkpoint_path(name_or_path: str | Path) -> Path:
         CheckpointError: a preset without shipped weights, or neither a preset nor a file.
     """
     name = str(name_or_path)
-    if any(name in presets for presets in (PRESETS, TPSEG_PRESETS, IRIS_PRESETS)):
+    if name in SEGMENTER_PRESETS or name in IRIS_PRESETS:
         shipped = shipped_path(name)
         if not shipped.is_file():
             raise CheckpointError(
@@ -133,6 +138,6 @@ def checkpoint_path(name_or_path: str | Path) -> Path:
     if not path.exists():
         raise CheckpointError(
             f"{name!r} is neither a file nor a preset; presets: "
-            f"{', '.join((*PRESETS, *TPSEG_PRESETS, *IRIS_PRESETS))}"
+            f"{', '.join((*SEGMENTER_PRESETS, *IRIS_PRESETS))}"
         )
     return path

@@ -30,6 +30,7 @@ from medprism.inference.encoder import Encoder, View
 from medprism.inference.encoding_cache import EncodingCache
 from medprism.inference.reference_bank import Reference
 from medprism.metrics.dice import dice
+from medprism.models.iris.config import IrisConfig
 from medprism.models.kprism.config import KPrismConfig
 from medprism.prompts.clicks import next_click
 
@@ -71,14 +72,15 @@ def make_validate(
     store: SliceStore,
     concepts: ConceptTable,
     long_side: int,
-    config: KPrismConfig,
+    config: KPrismConfig | IrisConfig,
     settings: ValidationConfig | None = None,
 ) -> Callable[[dict[str, Tensor]], dict[str, float]]:
     """Return the function that training calls with averaged weights.
 
     It returns Dice in 0..1, each the mean over classes of the mean over a class's cases:
     "semantic", "one-shot" (one fixed reference from `train`), "clicks@1", "clicks@3", "clicks@5"
-    (nothing but clicks), and "score", the mean of the five. Global random states are left alone.
+    (nothing but clicks), and "score", the mean of these. What a model cannot be asked is left out.
+    Global random states are left alone.
 
     Raises:
         StoreError: no slice of the split shows any of the concepts.
@@ -168,20 +170,23 @@ def load_pair(
 
 def measure(model: LoadedModel, pairs: Sequence[Pair], clicks: int) -> dict[str, float]:
     """Return the figures of `make_validate` for one model; `clicks` are given to every pair."""
-    encoder = Encoder(model, EncodingCache())
-    by_class = [Request(View(pair.image, 0), concept=pair.concept) for pair in pairs]
-    with_example = [pair for pair in pairs if pair.reference is not None]
-    by_example = [
-        Request(View(pair.image, 0), references=(as_example(pair.reference),))
-        for pair in with_example
-        if pair.reference is not None
-    ]
-    figures = {
-        "semantic": _macro(pairs, dices(model, encoder, pairs, by_class)),
-        "one-shot": _macro(with_example, dices(model, encoder, with_example, by_example)),
-    }
-    rounds = _click(model, encoder, pairs, clicks)
-    figures |= {f"clicks@{number}": _macro(pairs, rounds[number - 1]) for number in _REPORTED}
+    encoder, accepts = Encoder(model, EncodingCache()), model.segmenter.accepts
+    figures: dict[str, float] = {}
+    if accepts.classes:
+        by_class = [Request(View(pair.image, 0), concept=pair.concept) for pair in pairs]
+        figures["semantic"] = _macro(pairs, dices(model, encoder, pairs, by_class))
+    if accepts.references:
+        with_example = [pair for pair in pairs if pair.reference is not None]
+        by_example = [
+            Request(View(pair.image, 0), references=(as_example(pair.reference),))
+            for pair in with_example
+            if pair.reference is not None
+        ]
+        found = dices(model, encoder, with_example, by_example)
+        figures["one-shot"] = _macro(with_example, found)
+    if accepts.clicks:
+        rounds = _click(model, encoder, pairs, clicks)
+        figures |= {f"clicks@{number}": _macro(pairs, rounds[number - 1]) for number in _REPORTED}
     return {**figures, "score": float(np.mean(list(figures.values())))}
 
 

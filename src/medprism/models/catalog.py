@@ -18,8 +18,10 @@ from medprism.models.iris.config import (
     iris_compact_2d,
     iris_kprism2d,
     iris_nano,
+    iris_nano_2d,
 )
 from medprism.models.iris.model import Iris
+from medprism.models.iris.slices import SliceIris
 from medprism.models.kprism.config import (
     KPrismConfig,
     kprism_base,
@@ -55,13 +57,19 @@ PRESETS: Final[dict[str, Preset[KPrismConfig]]] = {
     "kprism-nano": Preset("kprism", kprism_nano, 64, "tests"),
 }
 
-# Iris has a contract of its own (`models/iris/model.py`): task embeddings, K masks in one pass.
+# Iris on volumes has a contract of its own (`models/iris/model.py`): task embeddings, K masks in
+# one pass.
 IRIS_PRESETS: Final[dict[str, Preset[IrisConfig]]] = {
     "iris-base": Preset("iris", iris_base, 128, "the paper's model on volumes, for a GPU"),
     "iris-compact": Preset("iris", iris_compact, 64, "volumes on ordinary computers"),
-    "iris-compact-2d": Preset("iris", iris_compact_2d, 256, "slices on ordinary computers"),
-    "iris-kprism2d": Preset("iris", iris_kprism2d, 256, "what K-Prism's tables call Iris, 2-D"),
     "iris-nano": Preset("iris", iris_nano, 32, "tests"),
+}
+
+# On slices a session drives it.
+SLICE_IRIS_PRESETS: Final[dict[str, Preset[IrisConfig]]] = {
+    "iris-compact-2d": Preset("iris-2d", iris_compact_2d, 256, "slices on ordinary computers"),
+    "iris-kprism2d": Preset("iris-2d", iris_kprism2d, 256, "what K-Prism's tables call Iris"),
+    "iris-nano-2d": Preset("iris-2d", iris_nano_2d, 64, "tests"),
 }
 
 # A task is a class of the class table; a session asks for it by name.
@@ -72,10 +80,20 @@ TPSEG_PRESETS: Final[dict[str, Preset[TPSegConfig]]] = {
 }
 
 # Whatever a session drives, by the name of its preset.
-SEGMENTER_PRESETS: Final[dict[str, Preset[KPrismConfig] | Preset[TPSegConfig]]] = {
+SEGMENTER_PRESETS: Final[
+    dict[str, Preset[KPrismConfig] | Preset[TPSegConfig] | Preset[IrisConfig]]
+] = {
     **PRESETS,
     **TPSEG_PRESETS,
+    **SLICE_IRIS_PRESETS,
 }
+
+
+def make_segmenter(config: KPrismConfig | TPSegConfig | IrisConfig) -> KPrism | TPSeg | SliceIris:
+    """Return a model that a session drives, with weights as they are drawn."""
+    if isinstance(config, IrisConfig):
+        return SliceIris(config)
+    return TPSeg(config) if isinstance(config, TPSegConfig) else KPrism(config)
 
 
 def build_segmenter(checkpoint: Checkpoint) -> Segmenter:
@@ -86,6 +104,8 @@ def build_segmenter(checkpoint: Checkpoint) -> Segmenter:
     """
     if checkpoint.info.architecture == "tpseg":
         return build_tpseg(checkpoint)
+    if checkpoint.info.architecture == "iris-2d":
+        return _build(checkpoint, lambda payload: SliceIris(IrisConfig.from_json(dict(payload))))
     return build_from_checkpoint(checkpoint)
 
 
@@ -133,7 +153,7 @@ def _refuse_other(checkpoint: Checkpoint, architecture: str, presets: Iterable[s
         )
 
 
-Model = TypeVar("Model", KPrism, Iris, TPSeg)
+Model = TypeVar("Model", KPrism, Iris, SliceIris, TPSeg)
 
 
 def _build(checkpoint: Checkpoint, make: Callable[[Mapping[str, Any]], Model]) -> Model:

@@ -13,12 +13,14 @@ from torch import nn
 from medprism.data.diet import choose_diet
 from medprism.data.episode import EpisodeConfig, EpisodeSampler
 from medprism.data.store import SliceStore
-from medprism.models.catalog import PRESETS, TPSEG_PRESETS
+from medprism.models.catalog import PRESETS, SLICE_IRIS_PRESETS, TPSEG_PRESETS
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
+from medprism.models.iris.slices import SliceIris
 from medprism.models.kprism.model import KPrism
 from medprism.models.tpseg.model import TPSeg, task_rows
 from medprism.training.config import TrainConfig
 from medprism.training.initial import begin_with
+from medprism.training.iris.slice_step import BANK_ROWS, learn_slices
 from medprism.training.loop import MakeLearner, learn_everything
 from medprism.training.pretrained import start_trunk
 from medprism.training.run_order import RunOrder
@@ -47,6 +49,8 @@ class Course:
 
 def course_of(config: TrainConfig) -> Course:
     """Return how the model of a recipe is taught."""
+    if config.preset in SLICE_IRIS_PRESETS:
+        return EXAMPLES
     return CLASSES if config.phases is None else TASKS
 
 
@@ -98,6 +102,16 @@ def _build_tasks(record: RunRecord, checkpoint: Checkpoint | None) -> TPSeg:
     return model
 
 
+def _build_slices(record: RunRecord, checkpoint: Checkpoint | None) -> SliceIris:
+    preset = SLICE_IRIS_PRESETS[record.config.preset]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(record.config.seed)
+        model = SliceIris(preset.config(len(record.concepts)))
+    if checkpoint is not None:
+        begin_with(model, checkpoint, BANK_ROWS)
+    return model
+
+
 def _class_episodes(record: RunRecord) -> EpisodeConfig:
     return EpisodeConfig(synthetic=record.synthetic, task_change=record.task_change)
 
@@ -128,4 +142,5 @@ def _describe_tasks(record: RunRecord, store: SliceStore) -> dict[str, Any]:
 CLASSES = Course(
     _choose_classes, _class_episodes, _build_classes, learn_everything, _describe_nothing
 )
+EXAMPLES = Course(_choose_classes, _class_episodes, _build_slices, learn_slices, _describe_nothing)
 TASKS = Course(_choose_tasks, _task_episodes, _build_tasks, learn_tasks, _describe_tasks)

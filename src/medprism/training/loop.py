@@ -59,11 +59,13 @@ class Schedule:
 class Learner:
     """How a model learns: what turns a batch into a loss, and what changes the weights.
 
-    `step` takes a batch, its plan and its randomness and returns a `StepResult`.
+    `step` takes a batch, its plan and its randomness and returns a `StepResult`. `running_means`
+    names buffers that are averages over steps already: the averaged weights hold them as they are.
     """
 
     step: nn.Module
     optimizer: AdamW
+    running_means: tuple[str, ...] = ()
 
 
 # Takes the model of a run; a run that goes on gets the same learner again.
@@ -144,6 +146,8 @@ def train(
         refuse_unless_finite("gradient", step, norm)
         optimizer.step()
         update_average(average, model, step, config.ema)
+        for name in learner.running_means:
+            average[name].copy_(model.get_buffer(name))
         meter.add(plan, result, float(norm))
         done, seconds = step + 1, before + time.monotonic() - started
         last = done == config.steps or stop

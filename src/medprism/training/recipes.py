@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from medprism.training.config import PhaseConfig, PretrainedTrunk, StageConfig, TrainConfig
@@ -117,11 +118,48 @@ def tpseg_nano(steps: int) -> TrainConfig:
     )
 
 
+def iris_compact_2d(steps: int) -> TrainConfig:
+    """Return a run of Iris on slices: by one reference each, 128 pixels, then 256."""
+    return TrainConfig(
+        preset="iris-compact-2d",
+        steps=steps,
+        stages=(
+            StageConfig(size=128, share=0.6, requests=16),
+            StageConfig(size=256, share=0.4, requests=12),
+        ),
+        odds=(0.0, 1.0, 0.0),
+        peak_rate=2e-3,
+        self_reference_until=0.0,
+    )
+
+
+def iris_kprism2d(steps: int) -> TrainConfig:
+    """Return the same run for what K-Prism's tables call Iris."""
+    return replace(iris_compact_2d(steps), preset="iris-kprism2d", peak_rate=8e-4)
+
+
+def iris_nano_2d(steps: int) -> TrainConfig:
+    """Return a run of seconds, for tests."""
+    return TrainConfig(
+        preset="iris-nano-2d",
+        steps=steps,
+        stages=(StageConfig(size=64, share=1.0, requests=8),),
+        odds=(0.0, 1.0, 0.0),
+        peak_rate=4e-3,
+        ema=0.9,
+        self_reference_until=0.0,
+        bfloat16=False,
+    )
+
+
 RECIPES: Final[dict[str, Callable[[int], TrainConfig]]] = {
     "kprism-compact": kprism_compact,
     "kprism-compact-continued": kprism_compact_continued,
     "kprism-base": kprism_base,
     "kprism-nano": kprism_nano,
+    "iris-compact-2d": iris_compact_2d,
+    "iris-kprism2d": iris_kprism2d,
+    "iris-nano-2d": iris_nano_2d,
     "tpseg-compact": tpseg_compact,
     "tpseg-base": tpseg_base,
     "tpseg-nano": tpseg_nano,

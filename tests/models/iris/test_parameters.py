@@ -13,12 +13,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from medprism.models.catalog import IRIS_PRESETS
 from medprism.models.iris.config import iris_base, iris_compact, iris_compact_2d, iris_nano
 from medprism.models.iris.embedding import TaskEmbeddings
 from medprism.models.iris.model import Iris
 
-from .layout import LAYOUTS
+from .layout import LAYOUTS, PRESETS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture-iris.md"
 
@@ -33,7 +32,7 @@ def test_the_page_on_the_architecture_tells_the_truth() -> None:
     assert results.failed == 0
 
 
-@pytest.mark.parametrize("name", IRIS_PRESETS)
+@pytest.mark.parametrize("name", PRESETS)
 def test_names_and_shapes_are_those_of_the_golden_list(name: str) -> None:
     assert LAYOUTS.differences(name) == []
 
@@ -50,7 +49,7 @@ def test_sizes_are_what_the_presets_promise() -> None:
 
 @pytest.mark.parametrize("name", ["iris-base", "iris-compact", "iris-compact-2d"])
 def test_fifteen_classes_cost_at_most_twice_one(name: str) -> None:
-    preset = IRIS_PRESETS[name]
+    preset = PRESETS[name]
     config = preset.config(20)
     with torch.device("meta"), torch.no_grad():
         model = Iris(config)

@@ -27,6 +27,7 @@ from medprism.evaluation.sample_overlays import make_sample_overlays
 from medprism.evaluation.task_validation import make_task_validate
 from medprism.evaluation.validation import make_validate
 from medprism.models.catalog import IRIS_PRESETS
+from medprism.models.iris.config import IrisConfig
 from medprism.models.kprism.config import KPrismConfig
 from medprism.models.tpseg.config import TPSegConfig
 from medprism.training.distributed import Replicas, joined_processes
@@ -191,13 +192,13 @@ class _Album:
         store: SliceStore,
         concepts: ConceptTable,
         long_side: int,
-        config: KPrismConfig | TPSegConfig,
+        config: KPrismConfig | TPSegConfig | IrisConfig,
     ) -> Validate:
         """Return the function that training validates with."""
         if isinstance(config, TPSegConfig):
             return make_task_validate(store, concepts, long_side, config)
         validate = make_validate(store, concepts, long_side, config)
-        if find_spec("tensorboard") is None:
+        if find_spec("tensorboard") is None or isinstance(config, IrisConfig):
             return validate
         draw = make_sample_overlays(store, concepts, long_side, config)
 

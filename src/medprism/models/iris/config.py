@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal, get_args
 
 from medprism.core.errors import ConfigError
 from medprism.models.blocks.masked_pool import PoolKind, check_pool
@@ -13,6 +13,11 @@ from medprism.models.blocks.unet import BodyConfig, check_counts
 # How the mask enters the context stream: at full resolution by PixelShuffle (the paper's), through
 # a strided convolution (K-Prism's Iris), or brought to the feature grid (no high-resolution masks).
 MaskEntry = Literal["shuffle", "strided", "coarse"]
+
+
+# A class of slices is met at every sixth step or so, and a run here has some thousand steps: what
+# was said fifty meetings ago should be forgotten. Volumes follow the run's length instead.
+SLICE_MOMENTUM: Final = 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +227,7 @@ def iris_compact_2d(num_concepts: int) -> IrisConfig:
         task=TaskConfig(stride=4, dim=96, detail=6),
         decoder=MaskDecoderConfig(head_width=32, head_dim=16, head_hidden=96),
         num_concepts=num_concepts,
+        bank_momentum=SLICE_MOMENTUM,
     )
 
 
@@ -253,7 +259,13 @@ def iris_kprism2d(num_concepts: int = 33) -> IrisConfig:
         ),
         decoder=MaskDecoderConfig(),
         num_concepts=num_concepts,
+        bank_momentum=SLICE_MOMENTUM,
     )
+
+
+def iris_nano_2d(num_concepts: int) -> IrisConfig:
+    """Return the slices' model of seconds, for tests; its bank forgets as fast."""
+    return replace(iris_nano(num_concepts, 2), bank_momentum=0.9)
 
 
 def iris_nano(num_concepts: int, ndim: int = 3) -> IrisConfig:

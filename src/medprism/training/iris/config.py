@@ -43,8 +43,6 @@ class IrisTrainConfig:
     def __post_init__(self) -> None:
         if self.preset not in IRIS_PRESETS:
             raise ConfigError(f"no preset {self.preset!r}; there is {', '.join(IRIS_PRESETS)}")
-        if IRIS_PRESETS[self.preset].config(1).body.ndim != 3:
-            raise ConfigError(f"{self.preset} takes slices, and volumes are to be learned from")
         if self.steps < 1 or self.episodes < 1:
             raise ConfigError(
                 f"a run needs at least one step and episode, got {self.steps} and {self.episodes}"

@@ -1,0 +1,53 @@
+"""One training step of Iris on slices: the loss of a batch, and what its references say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import nn
+
+from medprism.models.iris.slices import SliceIris
+from medprism.models.iris.tuning import class_losses
+from medprism.models.segmenter import Prompts, canvas_logits
+from medprism.training.config import StepPlan, TrainConfig
+from medprism.training.distributed import add_up
+from medprism.training.loop import Learner
+from medprism.training.optim import make_optimizer
+from medprism.training.step import Batch, StepRandomness, StepResult, mean_dice
+
+# The tensors that have one row a class.
+BANK_ROWS: Final = ("iris.bank.content", "iris.bank.count")
+
+
+class SliceStep(nn.Module):
+    """Segment every request by its reference [Iris, Alg. 1]; the bank takes in the references."""
+
+    def __init__(self, model: SliceIris) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, plan: StepPlan, randomness: StepRandomness) -> StepResult:
+        """Return cross-entropy + Dice, the mean over requests; of the plan's rounds one is done."""
+        features = self.model.encode(batch.images).select(batch.image_index)
+        valid = torch.ones(batch.reference_masks.shape[:2], dtype=torch.bool)
+        references = self.model.encode_references(
+            batch.reference_images, batch.reference_masks, valid
+        )
+        decoded = self.model.decode(features, Prompts(references=references))
+        logits = canvas_logits(decoded, (batch.target.shape[1], batch.target.shape[2]))
+        loss = class_losses(logits[:, None], batch.target[:, None]).mean()
+        # The bank is no part of the loss, so that moving it here changes no gradient.
+        (tally,) = add_up((self.model.tally(batch.concept, references),))
+        self.model.take_in(tally)
+        dice = mean_dice(logits.detach().numpy() >= 0, batch.target.numpy() >= 0.5)
+        return StepResult(loss, (float(loss.detach()),), (dice,))
+
+
+def learn_slices(model: SliceIris, config: TrainConfig) -> Learner:
+    """Return the learner of a run of Iris on slices.
+
+    The optimizer is that of all models of slices, not the paper's Lamb: there the batches are
+    alike, and so models that are compared differ in nothing else.
+    """
+    return Learner(SliceStep(model), make_optimizer(model, config), BANK_ROWS)
