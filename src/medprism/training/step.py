@@ -21,6 +21,7 @@ from medprism.models.segmenter import (
     TensorValue,
     canvas_logits,
 )
+from medprism.models.zoo.slices.frame import Rival
 from medprism.objectives.segmentation import request_loss
 from medprism.prompts.clicks import draw_next_click, next_click
 from medprism.prompts.rasterise import pad_queries, to_canvas
@@ -64,11 +65,13 @@ class StepResult:
 class TrainingStep(nn.Module):
     """Encode once, then predict and correct for as many rounds as the plan says.
 
+    A model that takes no clicks stops after the first round.
+
     Per-request losses are averaged over the batch; rounds after the first count `later_weight`.
     """
 
     def __init__(
-        self, model: KPrism, output_weights: tuple[float, ...], later_weight: float
+        self, model: KPrism | Rival, output_weights: tuple[float, ...], later_weight: float
     ) -> None:
         super().__init__()
         self.model = model
@@ -92,7 +95,8 @@ class TrainingStep(nn.Module):
         probability: Tensor | None = None
         total = batch.target.new_zeros(())
         losses, dices = [], []
-        for number, learns in enumerate(plan.rounds):
+        rounds = plan.rounds if self.model.accepts.clicks else plan.rounds[:1]
+        for number, learns in enumerate(rounds):
             marked = number > 0 or not (plan.asks_class or plan.asks_references)
             clicks, dense = user.act(probability) if marked else (None, None)
             prompts = Prompts(concept, references, clicks, dense)
