@@ -52,7 +52,7 @@ class ClipDriven(Rival):
         self, features: Features, prompts: Prompts
     ) -> Float[Tensor, "requests height width"]:
         """Return logits at 1/2."""
-        numbers = torch.split(self.filters(features, prompts), SIZES, dim=1)
+        numbers = torch.split(self.filters(features, prompts), list(SIZES), dim=1)
         one, two, last, bias_one, bias_two, bias = numbers
         x = self.narrow(self.way_up(features.maps))
         flat = rearrange(x, "r c h w -> r c (h w)")
