@@ -93,4 +93,4 @@ def test_the_compact_size_is_that_of_an_ordinary_computer(name: str) -> None:
 
 def test_settings_that_make_no_model_are_refused() -> None:
     with pytest.raises(ConfigError, match="multiple of 8"):
-        RivalConfig(encoder=rival_nano(2).encoder, num_concepts=2, width=12)
+        RivalConfig(kprism=rival_nano(2).kprism, width=12)

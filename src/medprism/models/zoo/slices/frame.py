@@ -26,38 +26,41 @@ Maps = Float[Tensor, "images _ _ _"]
 
 @dataclass(frozen=True, kw_only=True)
 class RivalConfig:
-    """`encoder` is K-Prism's image encoder, `width` the channels of the way up.
+    """`kprism` is the K-Prism that a rival stands beside; `width` are the channels of the way up.
 
     `side` is the grid of models that take images and references apart pixel by pixel.
     """
 
-    encoder: EncoderConfig
-    num_concepts: int
+    kprism: KPrismConfig
     width: int = 48
     side: int = 128
 
     def __post_init__(self) -> None:
-        if min(self.num_concepts, self.width, self.side) < 1 or self.width % 8 or self.side % 16:
+        if min(self.width, self.side) < 1 or self.width % 8 or self.side % 16:
             raise ConfigError(
-                f"a rival needs at least one class, a width of a multiple of 8 and a side of a "
-                f"multiple of 16, got {self.num_concepts}, {self.width} and {self.side}"
+                f"a rival needs a width of a multiple of 8 and a side of a multiple of 16, got "
+                f"{self.width} and {self.side}"
             )
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """K-Prism's image encoder."""
+        return self.kprism.image_encoder
+
+    @property
+    def num_concepts(self) -> int:
+        """Rows of the class table."""
+        return self.kprism.num_concepts
 
 
 def rival_compact(num_concepts: int) -> RivalConfig:
     """Return the settings that go with `kprism-compact`."""
-    return _like(kprism_compact(num_concepts), width=48, side=128)
+    return RivalConfig(kprism=kprism_compact(num_concepts), width=48, side=128)
 
 
 def rival_nano(num_concepts: int) -> RivalConfig:
     """Return the settings that go with `kprism-nano`, for tests."""
-    return _like(kprism_nano(num_concepts), width=16, side=64)
-
-
-def _like(config: KPrismConfig, *, width: int, side: int) -> RivalConfig:
-    return RivalConfig(
-        encoder=config.image_encoder, num_concepts=config.num_concepts, width=width, side=side
-    )
+    return RivalConfig(kprism=kprism_nano(num_concepts), width=16, side=64)
 
 
 class WayUp(nn.Module):
@@ -120,7 +123,7 @@ class Rival(nn.Module):
         Raises:
             PromptError: a request with what the mechanism does not know, or without what it needs.
         """
-        self._check(prompts)
+        check_asked(type(self).__name__, self.accepts, prompts)
         return Decoded(self.answer(features, prompts), ())
 
     def answer(
@@ -129,17 +132,22 @@ class Rival(nn.Module):
         """Return the logits of every request, on a grid that divides the canvas."""
         raise NotImplementedError
 
-    def _check(self, prompts: Prompts) -> None:
-        accepts, name = self.accepts, type(self).__name__
-        said = {
-            "a class": (prompts.concept is not None, accepts.classes),
-            "references": (prompts.references is not None, accepts.references),
-            "clicks": (prompts.clicks is not None or prompts.dense is not None, accepts.clicks),
-        }
-        known = [what for what, (_, can) in said.items() if can]
-        wrong = [what for what, (is_said, can) in said.items() if is_said and not can]
-        if wrong or not any(is_said for is_said, _ in said.values()):
-            raise PromptError(
-                f"{name} is asked by {' or '.join(known)}, not by {(wrong or ['nothing'])[0]}; "
-                "choose another model or another way of asking"
-            )
+
+def check_asked(name: str, accepts: Accepts, prompts: Prompts) -> None:
+    """Refuse what a model cannot be asked with.
+
+    Raises:
+        PromptError: a kind of knowledge that is not accepted, or none at all.
+    """
+    said = {
+        "a class": (prompts.concept is not None, accepts.classes),
+        "references": (prompts.references is not None, accepts.references),
+        "clicks": (prompts.clicks is not None or prompts.dense is not None, accepts.clicks),
+    }
+    known = [what for what, (_, can) in said.items() if can]
+    wrong = [what for what, (is_said, can) in said.items() if is_said and not can]
+    if wrong or not any(is_said for is_said, _ in said.values()):
+        raise PromptError(
+            f"{name} is asked by {' or '.join(known)}, not by {(wrong or ['nothing'])[0]}; "
+            "choose another model or another way of asking"
+        )
