@@ -36,10 +36,11 @@ class RivalConfig:
     side: int = 128
 
     def __post_init__(self) -> None:
-        if min(self.width, self.side) < 1 or self.width % 8 or self.side % 16:
+        coarsest = self.encoder.widths[-1]
+        if min(self.width, self.side) < 1 or self.width % 8 or self.side % 16 or coarsest % 16:
             raise ConfigError(
-                f"a rival needs a width of a multiple of 8 and a side of a multiple of 16, got "
-                f"{self.width} and {self.side}"
+                f"a rival needs a width of a multiple of 8, and a side and an encoder's last width "
+                f"of multiples of 16, got {self.width}, {self.side} and {coarsest}"
             )
 
     @property
@@ -84,16 +85,20 @@ class WayUp(nn.Module):
 class Rival(nn.Module):
     """A `Segmenter` with K-Prism's image encoder; `accepts` says what it can be asked with.
 
+    A mechanism that has no encoder of images says so; it has an `encode` of its own.
     Images of a batch do not influence one another, nothing inside remembers anything.
     """
 
     accepts: Accepts
     spatial_dims = 2
 
-    def __init__(self, config: RivalConfig, *, extra_channels: int = 0) -> None:
+    def __init__(
+        self, config: RivalConfig, *, extra_channels: int = 0, has_encoder: bool = True
+    ) -> None:
         super().__init__()
         self.config = config
-        self.image_encoder = make_encoder(3 + extra_channels, config.encoder)
+        if has_encoder:
+            self.image_encoder = make_encoder(3 + extra_channels, config.encoder)
 
     @property
     def widths(self) -> tuple[int, ...]:
