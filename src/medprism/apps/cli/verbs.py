@@ -6,6 +6,7 @@ import typer
 
 from medprism.apps.cli import (
     annotate,
+    bench,
     data,
     doctor,
     engines,
@@ -26,6 +27,7 @@ def add_verbs(app: typer.Typer) -> None:
     app.command(name="train")(train.train)
     app.command(name="finetune")(finetune.finetune)
     app.command(name="evaluate")(evaluate.evaluate)
+    app.add_typer(bench.app, name="bench")
     app.add_typer(data.app, name="data")
     app.add_typer(reference.app, name="reference")
     app.command(name="models")(models.models)

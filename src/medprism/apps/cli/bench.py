@@ -1,0 +1,89 @@
+"""`medprism bench`: train and examine every system alike, and say who did what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Compare systems that were trained for the same budget."
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of runs, cells and the report.")]
+
+
+@app.command("list")
+def list_systems() -> None:
+    """List the systems: name, what it is, what it is asked by."""
+    from medprism.apps.cli.benching import describe_systems
+
+    typer.echo(describe_systems())
+
+
+@app.command("run")
+def run_bench(
+    store: Annotated[Path, typer.Option(help="A prepared store.")],
+    out: Out,
+    systems: Annotated[
+        str, typer.Option(help="Systems with commas between them (default: all).")
+    ] = "",
+    cpu_seconds: Annotated[
+        float | None, typer.Option(help="CPU seconds that every system learns, or --steps.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of every system, in place of --cpu-seconds.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="compact, or nano for a trial of minutes.")] = "compact",
+    side: Annotated[int, typer.Option(help="Long side of a canvas in pixels.")] = 128,
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas; each is a run.")] = "1",
+    train_sets: Annotated[str, typer.Option(help="Only these training sets: a,b.")] = "",
+    roles: Annotated[
+        str, typer.Option(help="Roles of the sets that are examined.")
+    ] = "train,external,unseen",
+    datasets: Annotated[str, typer.Option(help="Examine only these sets: a,b.")] = "",
+    limit: Annotated[int | None, typer.Option(help="At most this many slices a set.")] = 100,
+    clicks: Annotated[int, typer.Option(help="Clicks from nothing.")] = 10,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Train what is not trained, examine what is not examined, write the report; Ctrl-C stops."""
+    from medprism.apps.cli.benching import BenchWish, carry_out
+
+    wish = BenchWish(
+        store=store,
+        out=out,
+        systems=systems,
+        cpu_seconds=cpu_seconds,
+        steps=steps,
+        size=size,
+        side=side,
+        seeds=seeds,
+        train_sets=train_sets,
+        roles=roles,
+        datasets=datasets,
+        limit=limit,
+        clicks=clicks,
+        threads=threads,
+    )
+    if code := carry_out(wish):
+        raise typer.Exit(code)
+
+
+@app.command("report")
+def write_report(out: Out) -> None:
+    """Write the report of what is finished; missing cells say so."""
+    from medprism.apps.cli.benching import say_report
+
+    typer.echo(say_report(out))
+
+
+@app.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a bench.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another.")],
+) -> None:
+    """Print what changed from the first bench to the second, system by system, with intervals."""
+    from medprism.apps.cli.benching import say_changes
+
+    typer.echo(say_changes(first, second))

@@ -1,0 +1,135 @@
+"""`medprism bench` from the first step to the report, gone on with, and compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medprism.apps.cli.main import run
+from tests.apps.conftest import Command
+from tests.evaluation.phantoms import make_store, write_scenes
+
+TRAINED = ("kprism", "clip-driven", "iris")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    cases = {"train": ["a", "b", "e"], "val": ["c"], "test": [f"t{n:02}" for n in range(20)]}
+    make_store(folder, write_scenes(folder / "sets" / "scenes", cases=cases))
+    return folder / "store"
+
+
+def ask(store: Path, out: Path, systems: str, *more: object) -> tuple[object, ...]:
+    return (
+        *("bench", "run", "--store", store, "--out", out, "--systems", systems),
+        *("--size", "nano", "--side", "64", "--limit", "2", "--clicks", "2", "--threads", "1"),
+        *(more or ("--steps", "2")),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    asked = ask(store, out, ",".join((*TRAINED, "unet-task", "GrabCut")))
+    with pytest.raises(SystemExit) as ended:
+        run([str(part) for part in asked])
+    assert ended.value.code == 0
+    return out
+
+
+def test_every_system_is_trained_examined_and_reported(finished: Path) -> None:
+    document = json.loads((finished / "bench.json").read_text())
+    assert {one["system"] for one in document["runs"]} == set(TRAINED)
+    assert {one["steps"] for one in document["runs"]} == {2}
+    tables = {(one["measure"], one["role"]): one for one in document["tables"]}
+    by_class = [line["system"] for line in tables["semantic", "train"]["lines"]]
+    assert by_class == ["kprism", "clip-driven", "iris", "UNet"]
+    assert {line["system"] for line in tables["one-shot", "train"]["lines"]} == {"kprism", "iris"}
+    clicked = tables["clicks@1", "train"]["lines"]
+    assert {line["system"] for line in clicked} == {"kprism", "GrabCut"}
+    first, second = tables["one-shot", "train"]["lines"]
+    assert first["behind"] is None
+    # With one set the difference of the means is the mean of the differences.
+    gap = second["mean"]["mean"] - first["mean"]["mean"]
+    assert second["behind"]["mean"] == pytest.approx(gap)
+    page = (finished / "bench.html").read_text()
+    assert "<svg" in page and "clip-driven" in page and "http-equiv" not in page
+    assert page.count("<h2>") == (finished / "bench.md").read_text().count("\n## ")
+    assert "src=" not in page and "href=" not in page.replace("xlink:href", "")
+
+
+def test_what_is_finished_is_not_done_again_and_missing_cells_say_so(
+    medprism: Command, store: Path, finished: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    ended = medprism(*ask(store, finished, "kprism"))
+    assert ended.status == 0, ended.err
+    kept = ("state.safetensors", "run.json")
+    for path, when in before.items():
+        if path.name in kept or path.parent.name == "cells":
+            assert path.stat().st_mtime_ns == when, path
+    (cell,) = (finished / "cells").glob("clip-driven--*.json")
+    moved = cell.rename(finished / "aside.json")
+    again = medprism("bench", "report", "--out", finished)
+    assert again.status == 0, again.err
+    assert "clip-driven" not in again.out
+    moved.rename(cell)
+
+
+def test_two_benches_are_compared_pair_by_pair(
+    medprism: Command, store: Path, finished: Path, tmp_path: Path
+) -> None:
+    same = medprism("bench", "compare", finished, finished)
+    assert same.status == 0, same.err
+    assert "+0.000 (+0.000 to +0.000)" in same.out
+    none = medprism("bench", "compare", finished, tmp_path)
+    assert none.status == 2
+    assert "holds no results" in none.err
+
+
+def test_cpu_seconds_become_steps_and_seeds_become_runs(
+    medprism: Command, store: Path, tmp_path: Path
+) -> None:
+    ended = medprism(*ask(store, tmp_path, "clip-driven", "--cpu-seconds", "4", "--seeds", "1,2"))
+    assert ended.status == 0, ended.err
+    runs = {one["seed"]: one for one in json.loads((tmp_path / "bench.json").read_text())["runs"]}
+    assert set(runs) == {1, 2}
+    assert all(one["steps"] >= 1 and one["cpu_seconds_asked"] == 4 for one in runs.values())
+    assert (tmp_path / "runs" / "clip-driven@2").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--systems", "nnunet"), "--systems has no 'nnunet'"),
+        (("--systems", "kprism", "--seeds", "one"), "seed 'one' of --seeds"),
+        (("--systems", "kprism", "--train-sets", "none"), "no training set 'none'"),
+        (("--systems", "kprism", "--size", "huge"), "no size 'huge'"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(
+    medprism: Command, store: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    ended = medprism(
+        "bench", "run", "--store", store, "--out", tmp_path / "o", "--steps", "1", *options
+    )
+    assert ended.status == 2
+    assert said in ended.err
+
+
+def test_a_bench_of_another_size_is_not_mixed_in(
+    medprism: Command, store: Path, finished: Path
+) -> None:
+    ended = medprism(*ask(store, finished, "kprism", "--steps", "2", "--train-sets", "scenes"))
+    assert ended.status == 2
+    assert "choose another folder" in ended.err
+
+
+def test_the_list_names_every_system(medprism: Command) -> None:
+    ended = medprism("bench", "list")
+    assert ended.status == 0
+    for name in (*TRAINED, "unet-task", "GrabCut"):
+        assert f"| {name} |" in ended.out
