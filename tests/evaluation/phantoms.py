@@ -59,6 +59,16 @@ def make_store(root: Path, *folders: Path) -> SliceStore:
     return SliceStore.open(root / "store")
 
 
+def make_volumes(root: Path) -> SliceStore:
+    """Prepare "volumes", one a patient: v0 (4 slices) for testing, v1 (3) and v2 (6) to train."""
+    names = {
+        "test": [f"v0_z{index:03d}" for index in range(4)],
+        "train": [f"v{v}_z{3 * i:03d}" for v, count in ((1, 3), (2, 6)) for i in range(count)],
+    }
+    store = make_store(root, write_scenes(root / "volumes", cases=names))
+    return changed(store, **{row.case_id: {"patient": row.case_id[:2]} for row in store.rows})
+
+
 def concept_table(*trained: str) -> ConceptTable:
     """Return the fake model's classes, labelled exhaustively in the `trained` sets."""
     named = [
@@ -74,9 +84,9 @@ def scene_model(*trained: str, segmenter: FakeSegmenter | None = None) -> Loaded
 
 
 def changed(store: SliceStore, **changes: dict[str, object]) -> SliceStore:
-    """Return the store with fields of cases replaced: case=dict(field=value)."""
+    """Return the store with fields of cases replaced (not "outside"): case=dict(field=value)."""
     rows: list[SliceRow] = []
     for row in store.rows:
         fields = changes.get(row.case_id, {})
-        rows.append(replace(row, **fields) if row.dataset == "scenes" else row)  # type: ignore[arg-type]
+        rows.append(replace(row, **fields) if row.dataset != "outside" else row)  # type: ignore[arg-type]
     return SliceStore(store.path, store.infos, tuple(rows), store._maps)

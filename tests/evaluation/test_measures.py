@@ -9,11 +9,11 @@ FULL = {"clicks": 10, "refine_clicks": 3}
 SERIES = (0.2, 0.5, 0.85, 0.91, 0.96)
 
 
-def slow_noc(values: tuple[float, ...], target: float) -> int:
-    for clicks in range(1, 11):
+def slow_noc(values: tuple[float, ...], target: float, cap: int = 10) -> int:
+    for clicks in range(1, cap + 1):
         if clicks <= len(values) and values[clicks - 1] >= target:
             return clicks
-    return 10
+    return cap
 
 
 def test_every_measure_reads_its_place_in_a_series() -> None:
@@ -55,3 +55,17 @@ def test_a_measure_takes_rows_of_its_protocol_only_and_needs_its_clicks() -> Non
     assert rows_for("clicks@1", rows, {}) == []
     assert len(rows_for("semantic+3", rows, FULL)) == 1
     assert rows_for("semantic+3", rows, {"clicks": 10, "refine_clicks": 2}) == []
+
+
+@pytest.mark.parametrize(
+    "values", [SERIES, (0.1,) * 20, (0.3,) * 13 + (0.92,) + (0.97,), (0.5,) * 19 + (0.96,)]
+)
+def test_twenty_clicks_have_a_cap_of_their_own(values: tuple[float, ...]) -> None:
+    row = make_row(protocol="interactive", values=values)
+    for target in (90, 95):
+        assert MEASURES[f"NoC20@{target}"].of(row) == slow_noc(values, target / 100, 20)
+        assert MEASURES[f"NoC@{target}"].of(row) == slow_noc(values, target / 100)
+        failed = all(value < target / 100 for value in values)
+        assert MEASURES[f"failed20@{target}"].of(row) == failed
+    assert rows_for("NoC20@95", [row], FULL) == []
+    assert rows_for("NoC20@95", [row], {"clicks": 20}) == [row]

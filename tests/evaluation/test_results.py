@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from medprism.evaluation.results import (
     write_cell,
 )
 from medprism.metrics.overlap import Overlap
+from medprism.metrics.surface import SurfaceScore
 
 ROW = ResultRow(
     dataset="d",
@@ -34,6 +36,9 @@ ROW = ResultRow(
 )
 
 
+FULL = replace(ROW, shots=(1, 3), pixels=99, surface=SurfaceScore(2.5, 0.75, 1.0))
+
+
 def test_a_unit_is_the_patient_or_the_case() -> None:
     assert ROW.unit == "case c"
     assert replace(ROW, patient="c").unit == "patient c"
@@ -41,9 +46,22 @@ def test_a_unit_is_the_patient_or_the_case() -> None:
 
 def test_a_cell_comes_back_as_it_was(scenes: SliceStore, tmp_path: Path) -> None:
     facts = facts_of(scenes, "scenes", "test", [5])
-    cell = Cell(facts, "m", {"limit": None, "clicks": 10}, (ROW, replace(ROW, patient="p")))
+    cell = Cell(facts, "m", {"limit": None, "clicks": 10}, (ROW, replace(ROW, patient="p"), FULL))
     write_cell(tmp_path / "cell.json", cell)
     assert read_cell(tmp_path / "cell.json") == cell
+
+
+def test_a_cell_of_version_1_is_read(scenes: SliceStore, tmp_path: Path) -> None:
+    path = tmp_path / "cell.json"
+    cell = Cell(facts_of(scenes, "scenes", "test", [5]), "m", {}, (ROW,))
+    write_cell(path, cell)
+    document = json.loads(path.read_text())
+    document["version"] = 1
+    for row in document["rows"]:
+        for name in ("shots", "pixels", "surface"):
+            del row[name]
+    path.write_text(json.dumps(document))
+    assert read_cell(path) == cell
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "cut", "rows"])

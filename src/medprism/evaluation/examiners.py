@@ -10,6 +10,7 @@ from medprism.core.errors import ConfigError
 from medprism.data.store import SliceStore
 from medprism.engines.loaded import LoadedModel
 from medprism.evaluation.cases import CaseReader, Target
+from medprism.evaluation.catalog import CATALOG
 from medprism.evaluation.protocols import PROTOCOLS, ClickLimits, Exam
 from medprism.evaluation.references import FixedReferences
 from medprism.evaluation.results import ResultRow
@@ -45,14 +46,14 @@ class SessionExaminer:
         seed: int = 0,
         auto_zoom: bool = True,
     ) -> None:
-        unknown = [name for name in protocols if name not in PROTOCOLS]
+        unknown = [name for name in protocols if name not in CATALOG]
         if unknown or not protocols:
             raise ConfigError(
                 f"protocol {unknown[0] if unknown else 'none'!r} is unknown; choose among "
-                f"{', '.join(PROTOCOLS)}"
+                f"{', '.join(CATALOG)}"
             )
         self.name = Path(model.name).stem
-        self._protocols = tuple(name for name in PROTOCOLS if name in protocols)
+        self._protocols = tuple(name for name in CATALOG if name in protocols)
         self._seed = seed
         self._zoom = auto_zoom
         self._exam = Exam(
@@ -83,5 +84,5 @@ class SessionExaminer:
     def examine(self, number: int, targets: Sequence[Target]) -> list[ResultRow]:
         """Run every protocol on one slice."""
         return [
-            row for name in self._protocols for row in PROTOCOLS[name](self._exam, number, targets)
+            row for name in self._protocols for row in CATALOG[name](self._exam, number, targets)
         ]

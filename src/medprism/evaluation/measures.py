@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,9 +16,11 @@ from medprism.evaluation.protocols import (
     SEMANTIC,
 )
 from medprism.evaluation.results import ResultRow
+from medprism.evaluation.shots import DRAWS, K_SHOT, K_SHOT_POSITIONS, REFERENCE_DRAWS, SHOTS
 from medprism.metrics.interactive import dice_at, failure_rate, noc
 
 CAP: Final = 10
+LONG_CAP: Final = 20
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,20 @@ def _refined(clicks: int) -> Callable[[ResultRow], float]:
     return lambda row: dice_at(row.values, clicks + 1)
 
 
-def _noc(target: float) -> Callable[[ResultRow], float]:
-    return lambda row: float(noc(row.values, target, CAP))
+def _noc(target: float, cap: int = CAP) -> Callable[[ResultRow], float]:
+    return lambda row: float(noc(row.values, target, cap))
 
 
-def _failed(target: float) -> Callable[[ResultRow], float]:
-    return lambda row: failure_rate([row.values], target, CAP)
+def _failed(target: float, cap: int = CAP) -> Callable[[ResultRow], float]:
+    return lambda row: failure_rate([row.values], target, cap)
+
+
+def _over_values(of: Callable[[Sequence[float]], float]) -> Callable[[ResultRow], float]:
+    return lambda row: of(row.values)
+
+
+def _had(place: int) -> Callable[[ResultRow], float]:
+    return lambda row: float(row.shots[place])
 
 
 MEASURES: Final[Mapping[str, Measure]] = {
@@ -76,6 +87,55 @@ MEASURES: Final[Mapping[str, Measure]] = {
         lambda row: float(row.overlap.mask > 0),
         "share of slices without the class on which at least one pixel is found",
     ),
+    **{
+        f"NoC{LONG_CAP}@{target}": Measure(
+            INTERACTIVE,
+            _noc(target / 100, LONG_CAP),
+            f"clicks to Dice 0.{target}, at most {LONG_CAP}",
+            LONG_CAP,
+        )
+        for target in (90, 95)
+    },
+    **{
+        f"failed{LONG_CAP}@{target}": Measure(
+            INTERACTIVE,
+            _failed(target / 100, LONG_CAP),
+            f"share below 0.{target} after {LONG_CAP} clicks",
+            LONG_CAP,
+        )
+        for target in (90, 95)
+    },
+    **{
+        f"{count}-shot": Measure(
+            K_SHOT, _after(place), f"Dice by {count} references, or all there are"
+        )
+        for place, count in enumerate(SHOTS, start=1)
+    },
+    "references in 9-shot": Measure(K_SHOT, _had(-1), "how many references 9-shot had"),
+    **{
+        f"{count}-shot at positions": Measure(
+            K_SHOT_POSITIONS,
+            _after(place),
+            f"Dice by slices of one other volume at {count} positions of the structure",
+        )
+        for place, count in enumerate(SHOTS, start=1)
+    },
+    "references in 9-shot at positions": Measure(
+        K_SHOT_POSITIONS, _had(-1), "how many different slices the nine positions gave"
+    ),
+    **{
+        f"reference {name}": Measure(
+            REFERENCE_DRAWS,
+            _over_values(of),
+            f"{meaning} of a slice's Dice over {DRAWS} references shown one at a time",
+        )
+        for name, of, meaning in (
+            ("mean", statistics.fmean, "mean"),
+            ("std", statistics.pstdev, "standard deviation (of a population)"),
+            ("min", min, "least"),
+            ("max", max, "greatest"),
+        )
+    },
 }
 
 HEADLINE: Final = ("semantic", "one-shot", "clicks@1", "clicks@3", "clicks@5")

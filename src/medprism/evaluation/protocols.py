@@ -33,7 +33,8 @@ INTERACTIVE: Final = "interactive"
 REFINE_SEMANTIC: Final = "refine-semantic"
 REFINE_IN_CONTEXT: Final = "refine-in-context"
 
-_EXAMPLE, _CLICKED = "shown by example", "clicked"
+EXAMPLE: Final = "shown by example"
+_CLICKED: Final = "clicked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +66,13 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came out: the last mask, Dice values, presence score, time."""
+    """What came out: the last mask, Dice values, presence score, time, references per value."""
 
     mask: Mask2d
     values: tuple[float, ...]
     presence: float | None
     seconds: float
+    shots: tuple[int, ...] = ()
 
 
 def make_row(
@@ -92,6 +94,8 @@ def make_row(
         overlap=count_overlap(answer.mask, question.truth),
         presence=answer.presence,
         milliseconds=1000 * answer.seconds,
+        shots=answer.shots,
+        pixels=question.truth.size,
     )
 
 
@@ -162,11 +166,11 @@ def semantic(exam: Exam, number: int, targets: Sequence[Target]) -> list[ResultR
 def one_shot(exam: Exam, number: int, targets: Sequence[Target]) -> list[ResultRow]:
     """Show the fixed reference of each concept, then predict."""
     rows = []
-    for question in _shown(exam, number, targets):
+    for question in shown(exam, number, targets):
         if not _show_reference(exam, question):
             continue
         with Stopwatch() as watch:
-            prediction = exam.session.predict(labels=[_EXAMPLE])[_EXAMPLE]
+            prediction = exam.session.predict(labels=[EXAMPLE])[EXAMPLE]
         value = dice(prediction.mask, question.truth)
         answer = Answer(prediction.mask, (value,), prediction.presence, watch.seconds)
         rows.append(exam.row(question, answer, ONE_SHOT))
@@ -177,14 +181,14 @@ def interactive(exam: Exam, number: int, targets: Sequence[Target]) -> list[Resu
     """Click from nothing, without any class or reference."""
     return [
         exam.row(question, _click(exam, question, _CLICKED), INTERACTIVE)
-        for question in _shown(exam, number, targets)
+        for question in shown(exam, number, targets)
     ]
 
 
 def refine_semantic(exam: Exam, number: int, targets: Sequence[Target]) -> list[ResultRow]:
     """Predict by class, then click on what is wrong."""
     rows = []
-    for question in _shown(exam, number, targets):
+    for question in shown(exam, number, targets):
         name = class_name(exam.session.model.concepts, question.target.concept)
         if name is None:
             continue
@@ -198,16 +202,17 @@ def refine_semantic(exam: Exam, number: int, targets: Sequence[Target]) -> list[
 def refine_in_context(exam: Exam, number: int, targets: Sequence[Target]) -> list[ResultRow]:
     """Predict by the fixed reference, then click on what is wrong."""
     rows = []
-    for question in _shown(exam, number, targets):
+    for question in shown(exam, number, targets):
         if not _show_reference(exam, question):
             continue
         with Stopwatch() as watch:
-            start = exam.session.predict(labels=[_EXAMPLE])[_EXAMPLE].mask
-        answer = _click(exam, question, _EXAMPLE, start, watch)
+            start = exam.session.predict(labels=[EXAMPLE])[EXAMPLE].mask
+        answer = _click(exam, question, EXAMPLE, start, watch)
         rows.append(exam.row(question, answer, REFINE_IN_CONTEXT))
     return rows
 
 
+# What an evaluation runs unless it names others; `catalog.CATALOG` has all there are.
 PROTOCOLS: Final[Mapping[str, Protocol]] = {
     SEMANTIC: semantic,
     ONE_SHOT: one_shot,
@@ -225,7 +230,7 @@ def class_name(concepts: ConceptTable, concept: str) -> str | None:
         return None
 
 
-def _shown(exam: Exam, number: int, targets: Sequence[Target]) -> Iterator[Question]:
+def shown(exam: Exam, number: int, targets: Sequence[Target]) -> Iterator[Question]:
     """Open the slice anew for each concept it shows, so that nothing is left of the one before."""
     for target in targets:
         if target.is_shown(exam.store.rows[number]):
@@ -246,7 +251,7 @@ def _show_reference(exam: Exam, question: Question) -> bool:
     if other is None:
         return False
     exam.session.set_references(
-        [exam.reader.image(other)], [exam.reader.truth(other, question.target)], label=_EXAMPLE
+        [exam.reader.image(other)], [exam.reader.truth(other, question.target)], label=EXAMPLE
     )
     return True
 

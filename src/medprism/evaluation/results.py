@@ -12,20 +12,23 @@ from medprism.core.errors import FormatVersionError
 from medprism.data.slice_row import SliceRow
 from medprism.evaluation.facts import DatasetFacts
 from medprism.metrics.overlap import Overlap
+from medprism.metrics.surface import SurfaceScore
 
 FORMAT: Final = "medprism-benchmark-cell"
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """What one protocol gave for one concept on one slice.
+    """What one protocol gave for one concept on one slice (or in one volume).
 
     `role` is that of the concept there, which may differ from the set's (`facts.role_of`).
-    `values` are Dice in 0..1: one value, or one per click; a refinement begins with the mask it
-    starts from. `overlap` counts pixels of the last mask. `presence` is the model's own score.
-    `milliseconds` is the model's time for all values (a share of it where one call gave several
-    rows).
+    `values` are Dice in 0..1: one value, or one per click, number of references or draw; a
+    refinement begins with the mask it starts from. `overlap` counts pixels of the last mask.
+    `presence` is the model's own score. `milliseconds` is the model's time for all values (a share
+    of it where one call gave several rows). `shots` says how many references each value really
+    had, where that varies; `pixels` is the size of the grid (None in cells of version 1), and
+    `surface` compares borders in mm, of whole volumes only.
     """
 
     dataset: str
@@ -41,6 +44,9 @@ class ResultRow:
     overlap: Overlap
     presence: float | None
     milliseconds: float
+    shots: tuple[int, ...] = ()
+    pixels: int | None = None
+    surface: SurfaceScore | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -55,8 +61,14 @@ class ResultRow:
     @classmethod
     def from_json(cls, payload: dict[str, Any]) -> ResultRow:
         """Build the row from plain data."""
-        overlap = Overlap(**payload["overlap"])
-        return cls(**{**payload, "values": tuple(payload["values"]), "overlap": overlap})
+        surface = payload.get("surface")
+        read = {
+            "values": tuple(payload["values"]),
+            "overlap": Overlap(**payload["overlap"]),
+            "shots": tuple(payload.get("shots", ())),
+            "surface": None if surface is None else SurfaceScore(**surface),
+        }
+        return cls(**{**payload, **read})
 
 
 @dataclass(frozen=True)

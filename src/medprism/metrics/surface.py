@@ -59,6 +59,32 @@ def surface_distances(
     return SurfaceDistances(to_reference, to_mask, len(here), len(there), diagonal)
 
 
+@dataclass(frozen=True)
+class SurfaceScore:
+    """Both figures of two borders: `hausdorff_95` in mm, surface Dice in 0..1 at a tolerance."""
+
+    hausdorff_95: float
+    dice: float
+    tolerance_mm: float
+
+
+def surface_score(
+    mask: Bool[np.ndarray, "*grid"],
+    reference: Bool[np.ndarray, "*other_grid"],
+    spacing: Spacing,
+    tolerance_mm: float,
+) -> SurfaceScore:
+    """Return `hausdorff_95` and `surface_dice` from one measurement of the distances.
+
+    >>> mask = np.zeros((6, 9), bool); mask[1:4, 2:6] = True
+    >>> surface_score(mask, np.roll(mask, 1, axis=1), (1.0, 1.0), 0.0)
+    SurfaceScore(hausdorff_95=1.0, dice=0.6, tolerance_mm=0.0)
+    """
+    distances = surface_distances(mask, reference, spacing)
+    near = surface_dice_of(distances, tolerance_mm)
+    return SurfaceScore(hausdorff_95_of(distances), near, tolerance_mm)
+
+
 def hausdorff_95(
     mask: Bool[np.ndarray, "*grid"],
     reference: Bool[np.ndarray, "*other_grid"],

@@ -19,7 +19,7 @@ def evaluate(
     datasets: Annotated[str, typer.Option(help="Only these sets.")] = "",
     limit: Annotated[int | None, typer.Option(help="At most this many slices a set.")] = None,
     protocols: Annotated[
-        str, typer.Option(help="semantic, one-shot, interactive, refine-... (default: all).")
+        str, typer.Option(help="semantic, one-shot, interactive, refine-..., k-shot, ...")
     ] = "",
     baselines: Annotated[
         str, typer.Option(help="Also measure GrabCut, random walker (same clicks), UNet.")

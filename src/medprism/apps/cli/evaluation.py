@@ -19,6 +19,7 @@ from medprism.engines.loading import load
 from medprism.evaluation.baselines.clicked import CLICK_METHODS, ClickedBaseline
 from medprism.evaluation.benchmark import Plan, read_cells, run
 from medprism.evaluation.cases import CaseReader, FolderReader, StoreReader
+from medprism.evaluation.catalog import CATALOG
 from medprism.evaluation.examiners import Examiner, SessionExaminer
 from medprism.evaluation.figures import Figures
 from medprism.evaluation.protocols import PROTOCOLS
@@ -59,7 +60,7 @@ def carry_out(wish: EvaluateWish, *, as_json: bool) -> None:
     loaded = load(wish.model, wish.engine, wish.threads)
     store = SliceStore.open(wish.store)
     reader = FolderReader(store, find_datasets(wish.data)) if wish.data else StoreReader(store)
-    chosen = split_list(wish.protocols, "--protocols", tuple(PROTOCOLS)) if wish.protocols else ()
+    chosen = split_list(wish.protocols, "--protocols", tuple(CATALOG)) if wish.protocols else ()
     examiner = SessionExaminer(
         loaded,
         store,
