@@ -75,13 +75,21 @@ ABLATION: Final = "ablation"
 RECREATION: Final = "re-creation at the same budget"
 
 
-def _kprism(title: str, odds: Odds = JOINT, group: str = ABLATION, **decoder: int) -> System:
-    return System(title, partial(_build_kprism, decoder=decoder), learn_everything, odds, group)
+def _kprism(
+    title: str,
+    odds: Odds = JOINT,
+    group: str = ABLATION,
+    **changes: Any,  # noqa: ANN401
+) -> System:
+    """Return K-Prism with other settings, those of its decoder among them."""
+    return System(title, partial(_build_kprism, changes=changes), learn_everything, odds, group)
 
 
-def _build_kprism(size: Size, classes: int, decoder: Mapping[str, Any]) -> KPrism:
+def _build_kprism(size: Size, classes: int, changes: Mapping[str, Any]) -> KPrism:
     config = size.kprism(classes)
-    return KPrism(replace(config, decoder=replace(config.decoder, **decoder)))
+    own = {name: value for name, value in changes.items() if hasattr(config, name)}
+    decoder = {name: value for name, value in changes.items() if name not in own}
+    return KPrism(replace(config, decoder=replace(config.decoder, **decoder), **own))
 
 
 def _single(knowledge: str, asks: Accepts) -> System:
@@ -118,6 +126,8 @@ SYSTEMS: Final[Mapping[str, System]] = {
     "kprism-no-read-experts": _kprism("K-Prism, one expert in its attention", read_experts=1),
     "kprism-no-feed-experts": _kprism("K-Prism, one expert in its MLP", feed_experts=1),
     "kprism-no-experts": _kprism("K-Prism, one expert", read_experts=1, feed_experts=1),
+    "kprism-no-maps": _kprism("K-Prism, nothing 2-D is fused", fuses_maps=False),
+    "kprism-no-queries": _kprism("K-Prism, no queries of references or clicks", has_queries=False),
     "kprism-2-experts": _kprism("K-Prism, 2 experts", read_experts=2, feed_experts=2),
     "kprism-4-experts": _kprism("K-Prism, 4 experts", read_experts=4, feed_experts=4),
     "kprism-5-experts": _kprism("K-Prism, 5 experts", read_experts=5, feed_experts=5),

@@ -114,6 +114,10 @@ class KPrismConfig:
     that are compared between images to unit power: without it those of the small encoders grow
     until the readout's softmax picks one position, which passes no gradient and matches at random.
     The paper compares them as they are.
+
+    The paper's ablations of prompts: without `fuses_maps` nothing two-dimensional is fused with the
+    image (readout of references, maps of marks, previous mask); without `has_queries` references
+    and clicks give no queries, and queries that say nothing of the request stand in their place.
     """
 
     image_encoder: EncoderConfig
@@ -125,6 +129,8 @@ class KPrismConfig:
     context_queries: int = 6
     click_hidden: int = 128
     normalise_keys: bool = False
+    fuses_maps: bool = True
+    has_queries: bool = True
 
     def __post_init__(self) -> None:
         _check_counts(
@@ -144,6 +150,11 @@ class KPrismConfig:
                 "image and mask encoder must end with the same width (the readout replaces the "
                 f"image feature), got {self.image_encoder.widths[-1]} and "
                 f"{self.mask_encoder.widths[-1]}"
+            )
+        if not (isinstance(self.fuses_maps, bool) and isinstance(self.has_queries, bool)):
+            raise ConfigError(
+                f"fuses_maps and has_queries must be true or false, got {self.fuses_maps!r} and "
+                f"{self.has_queries!r}"
             )
         if self.context_queries % 2:
             raise ConfigError(f"context_queries {self.context_queries} must be even")
@@ -170,6 +181,9 @@ class KPrismConfig:
                 context_queries=payload["context_queries"],
                 click_hidden=payload["click_hidden"],
                 normalise_keys=payload["normalise_keys"],
+                # Checkpoints from before these settings have both.
+                fuses_maps=payload.get("fuses_maps", True),
+                has_queries=payload.get("has_queries", True),
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"K-Prism settings are incomplete or unknown: {error}") from error

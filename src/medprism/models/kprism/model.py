@@ -128,7 +128,9 @@ class KPrism(nn.Module):
         """Segment; the i-th request looks at the i-th image of `features`."""
         canvas = (features.maps[0].shape[-2] * 2, features.maps[0].shape[-1] * 2)
         coarse = features.maps[-1]
-        if prompts.references is not None:
+        fuses = self.config.fuses_maps
+        dense = prompts.dense if fuses else None
+        if prompts.references is not None and fuses:
             if self.config.normalise_keys:
                 coarse = unit_power(coarse, dim=1)
             coarse = read_references(coarse, prompts.references).to(coarse.dtype)
@@ -136,14 +138,14 @@ class KPrism(nn.Module):
         pixels = {s: self.project[str(s)](by_stride[s]) for s in STRIDES}
         sparse, context = self._sparse(prompts, tuple(pixels.values()), canvas)
         previous = None
-        if prompts.dense is not None:
-            marks = self.prompt_encoder(prompts.dense)
+        if dense is not None:
+            marks = self.prompt_encoder(dense)
             pixels = {s: pixels[s] + marks[s] for s in STRIDES}
-            previous = prompts.dense[:, 2]
+            previous = dense[:, 2]
         output = self.decoder(DecoderInput(pixels, sparse, context, previous), self.context)
         logits = output.logits
         if self.fine_head is not None:
-            fine = self.fine_head(output.pixels, features.maps[0], prompts.dense, logits[-1])
+            fine = self.fine_head(output.pixels, features.maps[0], dense, logits[-1])
             logits = [*logits, fine]
         return Decoded(logits[-1], tuple(logits[:-1]))
 
@@ -154,13 +156,17 @@ class KPrism(nn.Module):
         canvas: tuple[int, int],
     ) -> tuple[Sparse, dict[int, Float[Tensor, "requests queries dim"]] | None]:
         groups, context = [], None
-        if prompts.references is not None:
+        says_more = prompts.references is not None or prompts.clicks is not None
+        if says_more and not self.config.has_queries:
+            size = (len(pixels[0]), self.config.context_queries, self.config.decoder.dim)
+            groups.append(self.context(pixels[0].new_zeros(size)))
+        elif prompts.references is not None:
             pooled = pooled_summary(prompts.references)
             context = {stride: pooled[:, i] for i, stride in enumerate(STRIDES)}
             groups.append(self.context(pooled[:, 0]))
         if prompts.concept is not None:
             groups.append(self.classes(prompts.concept))
-        if prompts.clicks is not None:
+        if prompts.clicks is not None and self.config.has_queries:
             groups.append(self.clicks(prompts.clicks, pixels, canvas))
         if not groups:
             raise ConfigError("a request needs a class, a reference or a click; it has none")
