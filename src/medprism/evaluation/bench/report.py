@@ -23,6 +23,7 @@ from medprism.evaluation.bench.pages import (
     run_grid,
     show,
 )
+from medprism.evaluation.bench.quoted import quoted_grids
 from medprism.evaluation.bench.runs import RUNS, describe_run, is_finished
 from medprism.evaluation.bench.tables import TABLED, make_tables, paired_difference, title_of
 from medprism.evaluation.benchmark import read_cells
@@ -55,7 +56,7 @@ def write_bench(out: Path) -> Written:
     cells = read_cells(out / CELLS)
     runs = [describe_run(folder) for folder in _finished(out)]
     tables = make_tables(cells)
-    grids = [run_grid(runs), *(grid_of(table) for table in tables)]
+    grids = [run_grid(runs), *(grid_of(table) for table in tables), *quoted_grids()]
     curves = curves_of(cells)
     drawn = draw_clicks(curves) if curves else ""
     facts = _facts(cells)
