@@ -76,7 +76,7 @@ def train_without(
         )
         run = IrisRun.start(folder, order)
     watch = Watch()
-    run.train(watch, watch)
+    run.train(None, watch, watch)
     return folder / LAST
 
 

@@ -17,7 +17,7 @@ CLASSES = {"bright hook", "dark bar"}
 def trained(data: Path, folder: Path, seed: int) -> Path:
     """Return a checkpoint after one step."""
     order = IrisOrder(preset="iris-nano", data=(data,), steps=1, seed=seed)
-    IrisRun.start(folder / "run", order).train(Notes(), Notes())
+    IrisRun.start(folder / "run", order).train(None, Notes(), Notes())
     return folder / "run" / "last.safetensors"
 
 

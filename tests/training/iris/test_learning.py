@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from medprism.training.iris.validation import make_volume_validate
 from medprism.training.state import read_average
 from tests.training.runs import Notes
 
 from .nano import make_learner, nano_config, nano_episodes, train_nano
+from .window_dice import make_volume_validate
 
 
 @pytest.mark.slow

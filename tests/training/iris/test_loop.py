@@ -10,12 +10,12 @@ import torch
 from medprism.core.errors import CheckpointError
 from medprism.training.iris.lesson import mean_dice
 from medprism.training.iris.loop import halves_precision, make_lamb
-from medprism.training.iris.validation import make_volume_validate
 from medprism.training.loop import STATE_FILE, Schedule
 from medprism.training.state import read_average
 from tests.training.runs import Notes
 
 from .nano import make_learner, nano_config, nano_episodes, train_nano
+from .window_dice import make_volume_validate
 
 
 def test_the_loss_falls_and_every_parameter_learns(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from medprism.core.errors import CheckpointError, ConfigError, LabelError, StoreError
+from medprism.evaluation.iris_validation import make_sliding_validate
 from medprism.models.catalog import build_iris
 from medprism.models.checkpoint import load_checkpoint
 from medprism.training.iris.run import IrisOrder, IrisRecord, IrisRun, is_iris_run
@@ -27,8 +28,9 @@ def test_a_run_is_started_stopped_and_gone_on_with(data: Path, tmp_path: Path) -
     assert is_iris_run(folder)
     assert IrisRecord.load(folder).config == run.record.config
     assert run.record.config.seed == 5
-    assert run.train(Notes(stop_after=1), Notes(stop_after=1)).step == 1
-    position = IrisRun.resume(folder).train(Notes(), Notes())
+    validate = run.validator(make_sliding_validate)
+    assert run.train(validate, Notes(stop_after=1), Notes(stop_after=1)).step == 1
+    position = IrisRun.resume(folder).train(validate, Notes(), Notes())
     assert position.step == 2
     for name in ("best.safetensors", "last.safetensors"):
         checkpoint = load_checkpoint(folder / name)
@@ -44,21 +46,21 @@ def test_a_run_is_started_stopped_and_gone_on_with(data: Path, tmp_path: Path) -
 
 def test_a_run_begins_with_the_weights_and_bank_of_another(data: Path, tmp_path: Path) -> None:
     first = IrisOrder(preset="iris-nano", data=(data,), steps=1)
-    IrisRun.start(tmp_path / "first", first).train(Notes(), Notes())
+    IrisRun.start(tmp_path / "first", first).train(None, Notes(), Notes())
     path = tmp_path / "first" / "last.safetensors"
     second = IrisRun.start(tmp_path / "second", replace(first, steps=2, start=path))
     stored, model = load_checkpoint(path).tensors, second.first_learner().model
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, stored[name].to(tensor.dtype)), name
-    assert second.train(Notes(stop_after=1), Notes(stop_after=1)).step == 1
+    assert second.train(None, Notes(stop_after=1), Notes(stop_after=1)).step == 1
     # What goes on does so from its own state, also where the checkpoint is gone.
     path.unlink()
-    assert IrisRun.resume(tmp_path / "second").train(Notes(), Notes()).step == 2
+    assert IrisRun.resume(tmp_path / "second").train(None, Notes(), Notes()).step == 2
 
 
 def test_a_checkpoint_of_other_classes_cannot_begin_a_run(data: Path, tmp_path: Path) -> None:
     few = IrisOrder(preset="iris-nano", data=(data,), steps=1, without=("dark bar",))
-    IrisRun.start(tmp_path / "few", few).train(Notes(), Notes())
+    IrisRun.start(tmp_path / "few", few).train(None, Notes(), Notes())
     both = replace(few, without=(), start=tmp_path / "few" / "last.safetensors")
     with pytest.raises(CheckpointError, match="choose one of the same sets"):
         IrisRun.start(tmp_path / "both", both)
@@ -66,7 +68,8 @@ def test_a_checkpoint_of_other_classes_cannot_begin_a_run(data: Path, tmp_path: 
 
 def test_volumes_that_changed_are_no_longer_the_run_s(data: Path, tmp_path: Path) -> None:
     run = IrisRun.start(tmp_path / "run", IrisOrder(preset="iris-nano", data=(data,), steps=1))
-    assert run.validator() is not None
+    assert run.validator(None) is None
+    assert run.validator(make_sliding_validate) is not None
     described = json.loads((data / "dataset.json").read_text())
     described["split"] = {**described["split"], "train": ["case0", "case1", "case2"], "val": []}
     (data / "dataset.json").write_text(json.dumps(described))
@@ -94,9 +97,8 @@ def test_minutes_become_steps_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("medprism.training.iris.timing.TIMED_STEPS", 1)
-    monkeypatch.setattr("medprism.training.iris.run.FIXED", 1)
     order = IrisOrder(preset="iris-nano", data=(data,), minutes=30.0, seed=5)
-    run = IrisRun.start(tmp_path / "run", order)
+    run = IrisRun.start(tmp_path / "run", order, make_sliding_validate)
     timing = run.record.timing
     assert (timing["minutes"], run.record.config.seed) == (30.0, 5)
     spent = timing["seconds_timing"] + 12 * timing["seconds_per_validation"]

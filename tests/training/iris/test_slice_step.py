@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from medprism.core.randomness import counter_rng
-from medprism.data.episode import Episode
 from medprism.models.iris.config import iris_nano_2d
 from medprism.models.iris.slices import SliceIris
 from medprism.models.segmenter import Prompts
@@ -24,48 +23,11 @@ from medprism.training.recipes import iris_nano_2d as recipe
 from medprism.training.state import read_average
 from medprism.training.step import StepRandomness
 from tests.training.runs import Notes
+from tests.training.shown_boxes import ShownBoxes
 from tests.training.two_tasks import draw_boxes
 
 STEPS = 90
 CLASSES = 2
-
-
-class Boxes:
-    """Episodes on pictures with a bright and a dark box; the reference shows which is meant."""
-
-    def draw(
-        self,
-        seed: int,
-        step: int,
-        *,
-        needs_reference: bool,
-        num_requests: int,
-        size: int,
-        self_reference: float,
-        allows_absent: bool,
-    ) -> Episode:
-        """Return the episode of a step; the same arguments give the same bytes."""
-        assert needs_reference
-        rng = counter_rng(seed, step, "boxes")
-        queries = [draw_boxes(rng, size) for _ in range(num_requests)]
-        references = [draw_boxes(rng, size) for _ in range(num_requests)]
-        concept = np.arange(num_requests) % CLASSES
-        return Episode(
-            images=np.stack([image for image, _ in queries]),
-            image_index=np.arange(num_requests),
-            concept=concept,
-            targets=_chosen(queries, concept),
-            reference_images=np.stack([image for image, _ in references])[:, None],
-            reference_masks=_chosen(references, concept)[:, None],
-            is_absent=np.zeros(num_requests, bool),
-            row=np.arange(num_requests),
-            reference_rows=np.arange(num_requests)[:, None],
-        )
-
-
-def _chosen(drawn: list[tuple[np.ndarray, np.ndarray]], concept: np.ndarray) -> np.ndarray:
-    masks = [masks[number] for (_, masks), number in zip(drawn, concept, strict=True)]
-    return np.stack(masks).astype(np.uint8) * np.uint8(255)
 
 
 def make_slices() -> SliceIris:
@@ -78,7 +40,7 @@ def run(folder: Path, config: TrainConfig, stop_after: int | None = None) -> dic
     folder.mkdir(exist_ok=True)
     train(
         make_slices(),
-        Boxes(),
+        ShownBoxes(),
         config,
         folder,
         schedule=Schedule(save_every=100, log_every=10),
@@ -130,7 +92,7 @@ def test_what_a_reference_shows_is_found_and_so_is_its_class_without_one() -> No
 def test_every_weight_learns_and_the_bank_counts_every_reference() -> None:
     model, config = make_slices().train(), recipe(1)
     batch = to_batch(
-        Boxes().draw(
+        ShownBoxes().draw(
             1,
             0,
             needs_reference=True,

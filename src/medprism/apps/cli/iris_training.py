@@ -15,6 +15,7 @@ from medprism.apps.cli.training_bar import TrainingBar
 from medprism.apps.cli.training_end import say_end
 from medprism.core.errors import ConfigError
 from medprism.data.datasets.discovery import find_datasets
+from medprism.evaluation.iris_validation import make_sliding_validate
 from medprism.training.figures import open_logs
 from medprism.training.iris.run import IrisOrder, IrisRun
 
@@ -42,7 +43,8 @@ def train_iris(wish: IrisWish) -> int:
         raise ConfigError(f"{', '.join(given)} is nothing for {wish.preset}; leave it out")
     run = _resume(wish) if wish.resume else _start(wish)
     with stop_on_interrupt() as stop, TrainingBar(run.record.config, stop) as bar:
-        position = run.train(open_logs(run.folder, bar), bar)
+        validate = run.validator(make_sliding_validate)
+        position = run.train(validate, open_logs(run.folder, bar), bar)
     return say_end(wish.preset, run.folder, position, run.record.config.steps)
 
 
@@ -59,7 +61,7 @@ def _start(wish: IrisWish) -> IrisRun:
         start=wish.init,
     )
     with progress_bar("reading") as bar:
-        run = IrisRun.start(wish.out, order, bar)
+        run = IrisRun.start(wish.out, order, make_sliding_validate, bar)
     grids = ", ".join(f"{one.info.name} at {one.spacing:g} mm" for one in run.sets)
     print(f"{grids}; {run.record.config.steps} steps", file=sys.stderr)
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -32,7 +32,6 @@ from medprism.training.iris.config import IrisTrainConfig, iris_recipe
 from medprism.training.iris.lesson import IrisLearner
 from medprism.training.iris.loop import train_volumes
 from medprism.training.iris.timing import time_volume_steps
-from medprism.training.iris.validation import make_volume_validate
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate
 from medprism.training.run import BEST, LAST, SAVE_SECONDS, SAVE_STEPS, VALIDATIONS, refuse_used
 from medprism.training.run_length import check_length, check_seed
@@ -43,8 +42,9 @@ from medprism.training.timing import Timing, steps_within
 
 FORMAT: Final = "medprism-iris-run"
 VERSION: Final = 1
-# Episodes of each set that a validation takes.
-FIXED: Final = 8
+
+# sets, class table, model settings, side of a window -> what a run validates with, if it can
+MakeVolumeValidate = Callable[[Sequence[VolumeSet], ConceptTable, IrisConfig, int], Validate | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +130,16 @@ class IrisRun:
         self.episodes = VolumeEpisodes(sets, record.concepts, record.config.episode)
 
     @classmethod
-    def start(cls, folder: Path, order: IrisOrder, progress: Progress | None = None) -> IrisRun:
+    def start(
+        cls,
+        folder: Path,
+        order: IrisOrder,
+        make_validate: MakeVolumeValidate | None = None,
+        progress: Progress | None = None,
+    ) -> IrisRun:
         """Lay a run folder out; minutes become steps here, once, by timing the first ones.
+
+        A validation with what `make_validate` gives is timed as well.
 
         Raises:
             ConfigError: the folder holds a run already, too few minutes, or no such preset.
@@ -156,7 +164,7 @@ class IrisRun:
         run = cls(folder, record, sets)
         # A checkpoint that does not fit is refused before anything is timed or written.
         run.first_learner()
-        run.record = run._scheduled(order.minutes)
+        run.record = run._scheduled(order.minutes, make_validate)
         run.record.save(folder)
         return run
 
@@ -177,12 +185,12 @@ class IrisRun:
             )
         return cls(folder, record, sets)
 
-    def validator(self) -> Validate | None:
+    def validator(self, make_validate: MakeVolumeValidate | None) -> Validate | None:
         """Return the function that this run validates with; None where there are no `val` cases."""
-        config = self.record.config
-        held = VolumeEpisodes(self.sets, self.record.concepts, config.episode, "val")
-        fixed = held.fixed(config.seed, FIXED)
-        return make_volume_validate(self._learner, fixed) if fixed else None
+        if make_validate is None:
+            return None
+        side = self.record.config.episode.side
+        return make_validate(self.sets, self.record.concepts, _model_config(self.record), side)
 
     def first_learner(self) -> IrisLearner:
         """Return the learner of the first step: with the checkpoint of the order, if it names one.
@@ -196,7 +204,7 @@ class IrisRun:
             _begin(learner.model, self.record.concepts, checkpoint)
         return learner
 
-    def train(self, log: Log, progress: Progress) -> Position:
+    def train(self, validate: Validate | None, log: Log, progress: Progress) -> Position:
         """Train until the last step or until cancelled; write the best and the last checkpoint.
 
         Raises:
@@ -211,7 +219,7 @@ class IrisRun:
             self.record.config,
             self.folder,
             schedule=self.record.schedule,
-            validate=self.validator(),
+            validate=validate,
             on_best=keeper.keep_best,
             log=keeper,
             progress=progress,
@@ -254,11 +262,13 @@ class IrisRun:
     def _learner(self) -> IrisLearner:
         return IrisLearner(build_iris_to_train(self.record))
 
-    def _scheduled(self, minutes: float | None) -> IrisRecord:
+    def _scheduled(
+        self, minutes: float | None, make_validate: MakeVolumeValidate | None
+    ) -> IrisRecord:
         """Return the record with its length in steps, and how often it saves and validates."""
         config, timing, save_every = self.record.config, {}, SAVE_STEPS
         if minutes is not None:
-            timed, validation = self._time()
+            timed, validation = self._time(make_validate)
             steps = steps_within(config, timed, minutes, (VALIDATIONS + 2) * validation)
             config = replace(config, steps=steps)
             save_every = max(1, round(SAVE_SECONDS / timed.seconds_per_step[0]))
@@ -272,12 +282,12 @@ class IrisRun:
         schedule = Schedule(save_every=save_every, validate_every=every, log_every=min(20, every))
         return replace(self.record, config=config, schedule=schedule, timing=timing)
 
-    def _time(self) -> tuple[Timing, float]:
+    def _time(self, make_validate: MakeVolumeValidate | None) -> tuple[Timing, float]:
         """Time the first steps on a model that is thrown away, and one validation."""
         started = time.monotonic()
         step = time_volume_steps(self._learner(), self.episodes.draw, self.record.config)
         spent = time.monotonic() - started
-        validate, before = self.validator(), time.monotonic()
+        validate, before = self.validator(make_validate), time.monotonic()
         if validate is not None:
             validate(average_of(self._learner().model))
         return Timing((step,), spent), time.monotonic() - before

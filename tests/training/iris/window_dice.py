@@ -1,4 +1,4 @@
-"""Validation of a run: Dice of fixed episodes whose queries are of `val`."""
+"""Dice of fixed windows: cheap, for tests of learning; a run validates on whole volumes."""
 
 from __future__ import annotations
 
