@@ -65,7 +65,7 @@ class ReferenceFeatures(TensorValue):
     """
 
     keys: Float[Tensor, "requests positions channels"]
-    values: Float[Tensor, "requests positions channels"]
+    values: Float[Tensor, "requests positions contents"]
     valid: Bool[Tensor, "requests positions"]
     summary: Float[Tensor, "requests scales queries dim"]
     weight: Float[Tensor, "requests scales queries"]

@@ -29,7 +29,7 @@ class CrossBlock(nn.Module):
     With `for_query_only` nothing becomes of the references: nobody reads them after a last block.
     """
 
-    activate = staticmethod(F.leaky_relu)
+    activate: Callable[[Tensor], Tensor] = staticmethod(F.leaky_relu)
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class CrossUNet(nn.Module):
 
     def segment(
         self, query: Query, references: References, valid: Valid | None = None
-    ) -> Float[Tensor, "requests ..."]:
+    ) -> Float[Tensor, "queries ..."]:
         """Return a logit map a query; sides are multiples of 2^(levels - 1)."""
         skips = []
         for level, block in enumerate(self.down):
