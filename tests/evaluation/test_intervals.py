@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from medprism.core.errors import InternalError
 from medprism.core.randomness import counter_rng
-from medprism.evaluation.intervals import Score, macro_interval, pooled_interval
+from medprism.evaluation.intervals import (
+    Score,
+    macro_interval,
+    pooled_interval,
+    seeded_interval,
+)
 from medprism.metrics.bootstrap import bootstrap_mean
 
 
@@ -128,3 +135,17 @@ def test_a_pooled_figure_of_one_patient_has_no_bounds() -> None:
     assert (found.mean, found.low, found.high) == (0.125, None, None)
     with pytest.raises(InternalError, match="at least one image"):
         pooled_interval([(np.zeros((0, 2)), [])], _share)
+
+
+def test_runs_and_patients_are_resampled_together() -> None:
+    runs = [random_scores(1), [replace(one, value=one.value / 2) for one in random_scores(1)]]
+    found = seeded_interval(runs, seed=3)
+    assert seeded_interval(runs[:1], seed=3) == macro_interval(runs[0], seed=3)
+    single = [macro_interval(run, seed=3) for run in runs]
+    assert found.mean == pytest.approx(np.mean([one.mean for one in single]))
+    # With two runs that differ, either may be drawn alone: as wide as both intervals together.
+    assert found.low is not None and found.high is not None
+    assert found.low < min(one.low or 0 for one in single) + 0.05
+    assert found.high > max(one.high or 1 for one in single) - 0.05
+    with pytest.raises(InternalError, match="at least one run"):
+        seeded_interval([])

@@ -43,6 +43,49 @@ def macro_interval(
     >>> round(macro_interval([Score("set", *row) for row in rows]).mean, 3)
     0.6
     """
+    mean, drawn = _resampled(scores, over_sets, seed, resamples)
+    return Interval(mean, None, None) if drawn is None else _interval(mean, drawn)
+
+
+def seeded_interval(
+    runs: Sequence[Sequence[Score]],
+    *,
+    over_sets: bool = False,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the mean over training runs of `macro_interval`'s mean, runs and patients resampled.
+
+    Each run holds values of the same patients, so that a resample draws patients once for all of
+    them, and runs with replacement. With one run it is `macro_interval`.
+
+    Raises:
+        InternalError: no run, or one without a score.
+
+    >>> rows = [Score("set", "liver", patient, 0.5) for patient in "ab"]
+    >>> seeded_interval([rows, rows])
+    Interval(mean=0.5, low=0.5, high=0.5)
+    """
+    if not runs:
+        raise InternalError("an average over runs needs at least one run")
+    found = [_resampled(scores, over_sets, seed, resamples) for scores in runs]
+    mean = float(np.mean([one for one, _ in found]))
+    drawn = [spread for _, spread in found if spread is not None]
+    if len(drawn) < len(found):
+        return Interval(mean, None, None)
+    rng = counter_rng(seed, "runs")
+    chosen = rng.integers(len(drawn), size=(resamples, len(drawn)))
+    return _interval(mean, np.stack(drawn)[chosen, np.arange(resamples)[:, None]].mean(1))
+
+
+def _interval(mean: float, drawn: Float64[np.ndarray, " resamples"]) -> Interval:
+    return percentile_interval(mean, drawn, CONFIDENCE)
+
+
+def _resampled(
+    scores: Sequence[Score], over_sets: bool, seed: int, resamples: int
+) -> tuple[float, Float64[np.ndarray, " resamples"] | None]:
+    """Return the mean, and what resamples of patients give; None where no set has two."""
     if not scores:
         raise InternalError("an average needs at least one value")
     by_set: dict[str, list[Score]] = {}
@@ -60,8 +103,9 @@ def macro_interval(
         is_varied = is_varied or len(sums) > 1
     mean = float(np.nanmean(np.concatenate(means, axis=1)))
     if not is_varied:
-        return Interval(mean, None, None)
-    return percentile_interval(mean, np.nanmean(np.concatenate(drawn, axis=1), axis=1), CONFIDENCE)
+        return mean, None
+    spread: Float64[np.ndarray, " resamples"] = np.nanmean(np.concatenate(drawn, axis=1), axis=1)
+    return mean, spread
 
 
 def pooled_interval(
@@ -98,7 +142,7 @@ def pooled_interval(
     mean = float(np.mean(means))
     if all(len(set(patients)) < 2 for _, patients in groups):
         return Interval(mean, None, None)
-    return percentile_interval(mean, np.mean(drawn, axis=0), CONFIDENCE)
+    return _interval(mean, np.mean(drawn, axis=0))
 
 
 def _average(

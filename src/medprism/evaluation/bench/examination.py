@@ -24,6 +24,7 @@ from medprism.evaluation.protocols import (
     SEMANTIC,
     ClickLimits,
 )
+from medprism.evaluation.shots import K_SHOT, REFERENCE_DRAWS
 from medprism.evaluation.unet_baseline import UNetBaseline, UNetRun
 from medprism.models.segmenter import Accepts
 
@@ -37,6 +38,8 @@ NEEDS: Final = {
     INTERACTIVE: (False, False, True),
     REFINE_SEMANTIC: (True, False, True),
     REFINE_IN_CONTEXT: (False, True, True),
+    K_SHOT: (False, True, False),
+    REFERENCE_DRAWS: (False, True, False),
 }
 
 

@@ -13,6 +13,7 @@ import torch
 
 from medprism.core.durable import write_bytes, write_json
 from medprism.core.errors import StoreError
+from medprism.evaluation.bench.claims import claims_grid, judge
 from medprism.evaluation.bench.examination import CELLS
 from medprism.evaluation.bench.pages import (
     Grid,
@@ -56,13 +57,16 @@ def write_bench(out: Path) -> Written:
     cells = read_cells(out / CELLS)
     runs = [describe_run(folder) for folder in _finished(out)]
     tables = make_tables(cells)
-    grids = [run_grid(runs), *(grid_of(table) for table in tables), *quoted_grids()]
+    findings = judge(cells)
+    measured = (grid_of(table) for table in tables)
+    grids = [run_grid(runs), claims_grid(findings), *measured, *quoted_grids()]
     curves = curves_of(cells)
     drawn = draw_clicks(curves) if curves else ""
     facts = _facts(cells)
     payload = {
         "facts": facts,
         "runs": runs,
+        "claims": [asdict(finding) for finding in findings],
         "tables": [asdict(table) for table in tables],
         "curves": [asdict(curve) for curve in curves],
     }
