@@ -12,7 +12,7 @@ from medprism.data.diet import choose_diet
 from medprism.data.store import SliceStore
 from medprism.engines.loaded import LoadedModel
 from medprism.evaluation.baselines.clicked import CLICK_METHODS, ClickedBaseline
-from medprism.evaluation.bench.systems import System
+from medprism.evaluation.bench.systems import OURS, System
 from medprism.evaluation.benchmark import Plan, run
 from medprism.evaluation.cases import StoreReader
 from medprism.evaluation.examiners import Examiner, SessionExaminer
@@ -38,9 +38,9 @@ NEEDS: Final = {
     INTERACTIVE: (False, False, True),
     REFINE_SEMANTIC: (True, False, True),
     REFINE_IN_CONTEXT: (False, True, True),
-    K_SHOT: (False, True, False),
-    REFERENCE_DRAWS: (False, True, False),
 }
+# Of the main model alone, as in the paper's tables 9 and 10: they cost as much as all others.
+MORE: Final = (K_SHOT, REFERENCE_DRAWS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,12 @@ def protocols_of(accepts: Accepts) -> tuple[str, ...]:
     )
 
 
+def protocols_for(system: System, accepts: Accepts) -> tuple[str, ...]:
+    """Return the protocols that a system is examined by, given what its model accepts."""
+    own = protocols_of(system.asks or accepts)
+    return (*own, *MORE) if system.group == OURS else own
+
+
 def examine_system(
     model: LoadedModel,
     system: System,
@@ -85,7 +91,7 @@ def examine_system(
         model,
         store,
         StoreReader(store),
-        protocols=protocols_of(system.asks or model.segmenter.accepts),
+        protocols=protocols_for(system, model.segmenter.accepts),
         limits=examination.limits,
         auto_zoom=False,
     )
