@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 
 from medprism.core.concepts import Concept, ConceptTable
@@ -15,7 +16,7 @@ from medprism.data.store import SliceStore
 from medprism.engines.loaded import LoadedModel
 from tests.data.phantoms import write_case
 from tests.inference.fake_segmenter import FakeSegmenter, fake_model
-from tests.inference.phantom import SHAPE, scene
+from tests.inference.phantom import SHAPE, scene, volume
 
 IDS = {"liver": 1, "left kidney": 2, "polyp": 3}
 
@@ -90,3 +91,34 @@ def changed(store: SliceStore, **changes: dict[str, object]) -> SliceStore:
         fields = changes.get(row.case_id, {})
         rows.append(replace(row, **fields) if row.dataset != "outside" else row)  # type: ignore[arg-type]
     return SliceStore(store.path, store.infos, tuple(rows), store._maps)
+
+
+def write_scans(folder: Path, *, spacing: tuple[float, float, float] = (4.0, 1.5, 0.5)) -> Path:
+    """Write a set of four volumes of two patients, 4 to 7 slices of `spacing` (slice, row, col).
+
+    a (test) and b (train) are of one patient, c and d (train) of another. The kidney is missing in
+    c, and on the last slice of all.
+    """
+    (folder / "volumes").mkdir(parents=True)
+    affine = np.diag([spacing[2], spacing[1], spacing[0], 1.0])
+    for place, name in enumerate("abcd"):
+        image, masks = volume(4 + place)
+        labels = np.zeros(image.shape, np.uint8)
+        for structure, label_id in IDS.items():
+            labels[masks[structure]] = label_id
+        gone = labels == IDS["left kidney"]
+        gone[: 0 if name == "c" else -1] = False
+        image, labels = np.where(gone, 40, image).astype(np.uint8), np.where(gone, 0, labels)
+        for side, array in (("img", image), ("seg", labels.astype(np.uint8))):
+            turned = np.ascontiguousarray(array.transpose(2, 1, 0))
+            path = folder / "volumes" / f"{name}_{side}.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(turned, affine), path)
+    description = {
+        "slug": folder.name,
+        "modality": "MR",
+        "classes": {str(label_id): name for name, label_id in IDS.items()},
+        "patients": {"a": "p", "b": "p", "c": "q", "d": "q"},
+        "split": {"test": ["a"], "train": ["b", "c", "d"]},
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 from medprism.evaluation.catalog import CATALOG
 from medprism.evaluation.measures import MEASURES
 from medprism.evaluation.protocols import ABSENT, PROTOCOLS
+from medprism.evaluation.volumes import VOLUME_IN_CONTEXT, VOLUME_SEMANTIC
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -20,7 +21,8 @@ def _first_column(title: str) -> list[str]:
 def test_the_catalog_has_all_protocols_and_begins_with_the_usual_ones() -> None:
     assert list(CATALOG)[: len(PROTOCOLS)] == list(PROTOCOLS)
     assert all(CATALOG[name] is PROTOCOLS[name] for name in PROTOCOLS)
-    assert {measure.protocol for measure in MEASURES.values()} <= {*CATALOG, ABSENT}
+    whole = (VOLUME_SEMANTIC, VOLUME_IN_CONTEXT)
+    assert {measure.protocol for measure in MEASURES.values()} <= {*CATALOG, ABSENT, *whole}
 
 
 def test_every_protocol_and_measure_is_documented() -> None:

@@ -82,9 +82,9 @@ def run(
     total, done = sum(map(len, todo.values())), 0
     cells = []
     for name, numbers in todo.items():
-        path = out / f"{_slug(examiner.name)}--{_slug(name)}.json"
+        path = cell_path(out, examiner.name, name)
         signature = _signature(examiner, store, plan, numbers)
-        cell = _finished(path, signature)
+        cell = finished_cell(path, signature)
         if cell is None:
             targets = targets_of(store, name, concepts)
             rows = _examine(examiner, targets, numbers, _Offset(progress, done, total, name))
@@ -177,7 +177,17 @@ def _signature(
     }
 
 
-def _finished(path: Path, signature: dict[str, Any]) -> Cell | None:
+def cell_path(out: Path, method: str, dataset: str) -> Path:
+    """Return where the results of a method on a set are."""
+    return out / f"{_slug(method)}--{_slug(dataset)}.json"
+
+
+def finished_cell(path: Path, signature: dict[str, Any]) -> Cell | None:
+    """Return the cell in a file, None where there is none.
+
+    Raises:
+        StoreError: its plan is not the signature.
+    """
     if not path.exists():
         return None
     cell = read_cell(path)

@@ -14,7 +14,7 @@ from medprism.core.concepts import ConceptTable
 from medprism.core.errors import StoreError
 from medprism.core.image import Image
 from medprism.core.prompt import Mask2d
-from medprism.data.case import Case, LabelPlanes
+from medprism.data.case import Case, DatasetInfo, LabelPlanes
 from medprism.data.datasets.adapters import open_dataset
 from medprism.data.slice_row import SliceRow
 from medprism.data.store import SliceStore
@@ -45,19 +45,22 @@ class Target:
 
 
 def targets_of(store: SliceStore, dataset: str, concepts: ConceptTable) -> tuple[Target, ...]:
+    """Return what a dataset of a store can be evaluated on, as `targets_in` does."""
+    shared = _shared_targets(dataset, concepts)
+    return shared or targets_in(store.info(dataset), concepts)
+
+
+def targets_in(info: DatasetInfo, concepts: ConceptTable) -> tuple[Target, ...]:
     """Return what a dataset can be evaluated on.
 
     The shared vocabulary knows the shared sets, published sets know theirs. Of another set,
     the model's own concept table says which label ids form a concept; classes it does not name
     stand for themselves, and count as exhaustive where the model was trained on the set.
     """
-    if dataset in known_datasets():
-        exhaustive = {c.name for c in concepts.concepts if dataset in c.label_ids}
-        return tuple(
-            Target(dataset, name, ids, name in exhaustive)
-            for name, ids in evaluation_targets(dataset)
-        )
-    published = published_concepts(store.info(dataset))
+    dataset, shared = info.name, _shared_targets(info.name, concepts)
+    if shared:
+        return shared
+    published = published_concepts(info)
     if published:
         exhaustive = {c.name for c in concepts.concepts if dataset in c.label_ids}
         return tuple(
@@ -72,7 +75,7 @@ def targets_of(store: SliceStore, dataset: str, concepts: ConceptTable) -> tuple
     named = {label_id for target in trained for label_id in target.label_ids}
     return trained + tuple(
         Target(dataset, name, (label_id,), False)
-        for label_id, name in store.info(dataset).classes.items()
+        for label_id, name in info.classes.items()
         if label_id not in named
     )
 
@@ -92,6 +95,16 @@ def trained_targets(concepts: ConceptTable) -> tuple[Target, ...]:
             (PARTIAL_LABELS.get(concept.name, {}), False),
         )
         for dataset, ids in sets.items()
+    )
+
+
+def _shared_targets(dataset: str, concepts: ConceptTable) -> tuple[Target, ...]:
+    """Return what a shared set can be evaluated on, nothing for other sets."""
+    if dataset not in known_datasets():
+        return ()
+    exhaustive = {c.name for c in concepts.concepts if dataset in c.label_ids}
+    return tuple(
+        Target(dataset, name, ids, name in exhaustive) for name, ids in evaluation_targets(dataset)
     )
 
 

@@ -80,13 +80,18 @@ class DatasetFacts:
 
 
 def role_of(row: SliceRow, concept: str) -> str:
-    """Return the role of a concept on a slice.
+    """Return the role of a concept on a slice, as `role_in` a set does."""
+    return role_in(row.dataset, row.role, concept)
+
+
+def role_in(dataset: str, role: str, concept: str) -> str:
+    """Return the role of a concept in a set of a role.
 
     It is the set's, except that shared sets mix: of a set that is never trained on, structures
     that no training set has are "unseen", the others "external".
     """
-    if row.role == "train" or row.dataset not in known_datasets():
-        return row.role
+    if role == "train" or dataset not in known_datasets():
+        return role
     return "unseen" if concept in unseen_concepts().names else "external"
 
 

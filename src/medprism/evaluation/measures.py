@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from medprism.core.errors import InternalError
 from medprism.evaluation.protocols import (
     ABSENT,
     INTERACTIVE,
@@ -17,7 +18,9 @@ from medprism.evaluation.protocols import (
 )
 from medprism.evaluation.results import ResultRow
 from medprism.evaluation.shots import DRAWS, K_SHOT, K_SHOT_POSITIONS, REFERENCE_DRAWS, SHOTS
+from medprism.evaluation.volumes import VOLUME_IN_CONTEXT, VOLUME_SEMANTIC
 from medprism.metrics.interactive import dice_at, failure_rate, noc
+from medprism.metrics.surface import SurfaceScore
 
 CAP: Final = 10
 LONG_CAP: Final = 20
@@ -25,12 +28,16 @@ LONG_CAP: Final = 20
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure of the rows of one protocol; `clicks` is what it needs to have been given."""
+    """A figure of the rows of one protocol; `clicks` is what it needs to have been given.
+
+    With `is_in_mm` it needs rows that compare borders in mm.
+    """
 
     protocol: str
     of: Callable[[ResultRow], float]
     meaning: str
     clicks: int = 0
+    is_in_mm: bool = False
 
 
 def _after(clicks: int) -> Callable[[ResultRow], float]:
@@ -51,6 +58,15 @@ def _failed(target: float, cap: int = CAP) -> Callable[[ResultRow], float]:
 
 def _over_values(of: Callable[[Sequence[float]], float]) -> Callable[[ResultRow], float]:
     return lambda row: of(row.values)
+
+
+def _border(of: Callable[[SurfaceScore], float]) -> Callable[[ResultRow], float]:
+    def figure(row: ResultRow) -> float:
+        if row.surface is None:
+            raise InternalError(f"{row.case} has no distances in mm; `rows_for` leaves it out")
+        return of(row.surface)
+
+    return figure
 
 
 def _had(place: int) -> Callable[[ResultRow], float]:
@@ -136,6 +152,20 @@ MEASURES: Final[Mapping[str, Measure]] = {
             ("max", max, "greatest"),
         )
     },
+    **{
+        f"volume {name}{by}": Measure(
+            protocol, of, f"{meaning} of a whole volume, {said}", 0, in_mm
+        )
+        for protocol, by, said in (
+            (VOLUME_SEMANTIC, "", "by class"),
+            (VOLUME_IN_CONTEXT, " by reference", "by slices of one other volume"),
+        )
+        for name, of, meaning, in_mm in (
+            ("Dice", _after(1), "Dice", False),
+            ("HD95", _border(lambda one: one.hausdorff_95), "95 % Hausdorff distance in mm", True),
+            ("NSD", _border(lambda one: one.dice), "surface Dice at the run's tolerance", True),
+        )
+    },
 }
 
 HEADLINE: Final = ("semantic", "one-shot", "clicks@1", "clicks@3", "clicks@5")
@@ -150,4 +180,8 @@ def rows_for(name: str, rows: Sequence[ResultRow], plan: Mapping[str, object]) -
     allowed = plan.get("refine_clicks" if "+" in name else "clicks", 0)
     if measure.clicks and not (isinstance(allowed, int) and allowed >= measure.clicks):
         return []
-    return [row for row in rows if row.protocol == measure.protocol]
+    return [
+        row
+        for row in rows
+        if row.protocol == measure.protocol and not (measure.is_in_mm and row.surface is None)
+    ]

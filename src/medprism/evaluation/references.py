@@ -77,7 +77,7 @@ class FixedReferences:
             if volume is not None and row.slice_index is not None and volume != own:
                 volumes.setdefault(volume, {}).setdefault(row.slice_index, other)
         chosen = [
-            {shots: _nearest(slices, wanted) for shots, wanted in positions.items()}
+            {shots: nearest_slices(slices, wanted) for shots, wanted in positions.items()}
             for slices in volumes.values()
         ]
         return max(chosen, key=lambda one: sum(map(len, one.values())), default={})
@@ -105,8 +105,12 @@ class FixedReferences:
         return self._orders[target]
 
 
-def _nearest(slices: Mapping[int, int], positions: Sequence[float]) -> tuple[int, ...]:
-    """Return the rows (by slice number) nearest to positions in their extent, each once."""
+def nearest_slices(slices: Mapping[int, int], positions: Sequence[float]) -> tuple[int, ...]:
+    """Return the values (by slice number) nearest to positions in their extent, each once.
+
+    >>> nearest_slices({4: 104, 6: 106, 9: 109}, (0.1, 0.5, 0.6, 1.0))
+    (104, 106, 109)
+    """
     low, high = min(slices), max(slices)
     wanted = [low + position * (high - low) for position in positions]
     nearest = [min(sorted(slices), key=lambda index: abs(index - place)) for place in wanted]
