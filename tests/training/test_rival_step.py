@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from medprism.models.kprism.model import KPrism
 from medprism.models.zoo.slices.frame import Rival, rival_nano
 from medprism.models.zoo.slices.roster import RIVALS
 from medprism.training.config import StageConfig, TrainConfig
@@ -19,7 +20,9 @@ from .phantom_sampler import PhantomSampler
 from .runs import Notes
 
 
-def make(name: str) -> Rival:
+def make(name: str) -> Rival | KPrism:
+    if (package := RIVALS[name].needs) is not None:
+        pytest.importorskip(package, reason=f"{name} is built of {package}")
     torch.manual_seed(1)
     return RIVALS[name].build(rival_nano(len(NAMES)))
 

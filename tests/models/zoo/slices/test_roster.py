@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from medprism.core.errors import ConfigError, PromptError
+from medprism.models.kprism.model import KPrism
 from medprism.models.segmenter import Prompts, Segmenter, canvas_logits
 from medprism.models.zoo.slices.frame import Rival, RivalConfig, rival_compact, rival_nano
 from medprism.models.zoo.slices.roster import RIVALS
 
-from .asked import CLASSES, SIZE, ask, draw_clicks, draw_image
+from .asked import CLASSES, SIZE, ask, build_needs, draw_clicks, draw_image
 
 
-def make(name: str) -> Rival:
+def make(name: str) -> Rival | KPrism:
+    build_needs(name)
     torch.manual_seed(2)
     return RIVALS[name].build(rival_nano(CLASSES))
 
@@ -32,17 +36,19 @@ def test_it_is_a_segmenter_whose_logits_lie_on_a_grid_of_the_canvas(name: str) -
 @pytest.mark.parametrize("name", RIVALS)
 def test_every_weight_learns(name: str) -> None:
     model = make(name).train()
-    by = ask(model)
-    losses = [model.decode(*by).logits.square().mean()]
-    if model.accepts.references and model.accepts.clicks:
+    features, prompts = ask(model)
+    asked = [prompts]
+    if model.accepts.clicks:
         clicks, dense = draw_clicks()
-        both = Prompts(references=by[1].references, clicks=clicks, dense=dense)
-        losses.append(model.decode(by[0], both).logits.square().mean())
+        asked.append(replace(prompts, clicks=clicks, dense=dense))
     if model.accepts.references and model.accepts.classes:
-        named = Prompts(concept=torch.tensor([0, 4]))
-        losses.append(model.decode(by[0], named).logits.square().mean())
-    torch.stack(losses).sum().backward()
+        asked.append(Prompts(concept=torch.tensor([0, 4])))
+    answers = [model.decode(features, one) for one in asked]
+    outputs = [logits for answer in answers for logits in (answer.logits, *answer.auxiliary)]
+    torch.stack([logits.square().mean() for logits in outputs]).sum().backward()
     for part, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         assert parameter.grad is not None, part
         assert float(parameter.grad.abs().max()) > 0, part
 
@@ -86,6 +92,7 @@ def test_its_batches_ask_only_what_it_accepts(name: str) -> None:
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_the_compact_size_is_that_of_an_ordinary_computer(name: str) -> None:
+    build_needs(name)
     with torch.device("meta"):
         model = RIVALS[name].build(rival_compact(80))
     assert sum(p.numel() for p in model.parameters()) < 8e6

@@ -28,7 +28,7 @@ Maps = Float[Tensor, "images _ _ _"]
 class RivalConfig:
     """`kprism` is the K-Prism that a rival stands beside; `width` are the channels of the way up.
 
-    `side` is the grid of models that take images and references apart pixel by pixel.
+    `side` is the grid of models that take images and references apart pixel by pixel, and of UNETR.
     """
 
     kprism: KPrismConfig
