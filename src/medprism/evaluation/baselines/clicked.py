@@ -13,6 +13,7 @@ from medprism.core.preprocess import choose_rule, to_eight_bit_range
 from medprism.core.prompt import Click, Interactions, Mask2d
 from medprism.data.store import SliceStore
 from medprism.evaluation.baselines.grabcut import grabcut
+from medprism.evaluation.baselines.grow_from_seeds import grow_from_seeds
 from medprism.evaluation.baselines.random_walker import random_walker
 from medprism.evaluation.cases import CaseReader, Target
 from medprism.evaluation.protocols import INTERACTIVE, Answer, Question, Stopwatch, make_row
@@ -25,6 +26,7 @@ ClickMethod: TypeAlias = Callable[[np.ndarray, Sequence[Click]], Mask2d]
 CLICK_METHODS: Final[Mapping[str, ClickMethod]] = {
     "GrabCut": grabcut,
     "random walker": random_walker,
+    "grow from seeds": grow_from_seeds,
 }
 
 

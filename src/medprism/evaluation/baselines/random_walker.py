@@ -13,7 +13,7 @@ from scipy.sparse.linalg import splu
 
 from medprism.core.errors import ConfigError
 from medprism.core.prompt import Click, Mask2d
-from medprism.evaluation.baselines.seeds import by_sign, distance_to, shrink
+from medprism.evaluation.baselines.seeds import frame_and_clicks, shrink
 
 Grid = Float64[np.ndarray, "height width channels"]
 _SMALLEST_WEIGHT = 1e-10
@@ -51,7 +51,7 @@ def random_walker(
     """
     settings = settings or WalkerSettings()
     scene = shrink(image, clicks, settings.long_side)
-    foreground, background = _seeds(scene.clicks, scene.shape, settings)
+    foreground, background = frame_and_clicks(scene.clicks, scene.shape, settings.disk)
     probability = walk(scene.image / 255, foreground, background, settings.beta)
     return scene.lift(probability.astype(np.float32))
 
@@ -111,16 +111,3 @@ def _laplacian(grid: Grid, beta: float) -> csr_array:
 def _weights(difference: Grid, factor: float) -> Float64[np.ndarray, " edges"]:
     likeness = np.exp(-factor * np.square(difference).sum(-1))
     return np.asarray(likeness.ravel() + _SMALLEST_WEIGHT)
-
-
-def _seeds(
-    clicks: Sequence[Click], shape: tuple[int, int], settings: WalkerSettings
-) -> tuple[Mask2d, Mask2d]:
-    positive, negative = by_sign(clicks)
-    inside, outside = distance_to(positive, shape), distance_to(negative, shape)
-    radius = settings.disk * max(shape)
-    foreground = (inside <= radius) & (inside < outside)
-    frame = np.ones(shape, np.bool_)
-    frame[1:-1, 1:-1] = False
-    background = ((outside <= radius) & (outside <= inside)) | (frame & ~foreground)
-    return foreground, background

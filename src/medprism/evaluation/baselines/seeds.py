@@ -32,6 +32,24 @@ def by_sign(clicks: Sequence[Click]) -> tuple[list[Click], list[Click]]:
     return [c for c in clicks if c.is_positive], [c for c in clicks if not c.is_positive]
 
 
+def frame_and_clicks(
+    clicks: Sequence[Click], shape: tuple[int, int], disk: float
+) -> tuple[Mask2d, Mask2d]:
+    """Return seeds of foreground and background: disks about clicks, and the frame of the image.
+
+    `disk` is their radius as a share of the long side. The frame is background except where a
+    positive click touches it; of a positive and a negative click the nearer one counts.
+    """
+    positive, negative = by_sign(clicks)
+    inside, outside = distance_to(positive, shape), distance_to(negative, shape)
+    radius = disk * max(shape)
+    foreground = (inside <= radius) & (inside < outside)
+    frame = np.ones(shape, np.bool_)
+    frame[1:-1, 1:-1] = False
+    background = ((outside <= radius) & (outside <= inside)) | (frame & ~foreground)
+    return foreground, background
+
+
 @dataclass(frozen=True, eq=False)
 class SmallScene:
     """An image shrunk to a limited long side (never enlarged), and the clicks on that grid."""
