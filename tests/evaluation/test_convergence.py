@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from medprism.core.errors import WriteError
-from medprism.evaluation.convergence import curves_of, draw_curves
+from medprism.evaluation.convergence import curves_of, draw_curves, mean_curve
 from medprism.evaluation.summary import pooled
-from tests.evaluation.tables import make_cell
+from tests.evaluation.tables import make_cell, make_row
 
 
 def test_curves_pass_through_the_headline_figures() -> None:
@@ -40,6 +40,15 @@ def test_curves_pass_through_the_headline_figures() -> None:
     one = pooled("semantic+1", cells[:2])
     assert one is not None
     assert refined.dice[1] == pytest.approx(one.value)
+
+
+def test_the_curve_of_some_rows_weighs_classes_alike_and_keeps_last_values() -> None:
+    rows = [
+        make_row(concept="liver", values=(0.2, 0.6)),
+        make_row(concept="liver", case="b", values=(0.4,)),
+        make_row(concept="polyp", values=(0.5, 0.6, 0.9)),
+    ]
+    assert mean_curve(rows, 4) == pytest.approx((0.4, 0.55, 0.7, 0.7))
 
 
 def test_the_picture_is_drawn_or_nothing_is_left(tmp_path: Path) -> None:

@@ -86,3 +86,20 @@ def test_absent_slices_give_false_alarms_and_presence() -> None:
     assert summary.figures["found though absent"].value == 0.5
     assert summary.presence_auc == presence_auc([0.9, 0.4, 0.5, 0.1], [True, True, False, False])
     assert summarise(make_cell("a")).presence_auc is None
+
+
+def test_failures_are_counted_where_the_clicks_were_given() -> None:
+    rows = tuple(
+        make_row(protocol="interactive", case=str(number), values=values)
+        for number, values in enumerate([(0.5,) * 12 + (0.97,), (0.92,), (0.1, 0.3), (0.96,)])
+    )
+    cell = replace(make_cell("a"), rows=rows)
+    assert summarise(cell).num_failed == {"failed@90": 2, "failed@95": 3}
+    longer = replace(cell, plan={"clicks": 20})
+    assert summarise(longer).num_failed == {
+        "failed@90": 2,
+        "failed@95": 3,
+        "failed20@90": 1,
+        "failed20@95": 2,
+    }
+    assert summarise(replace(cell, rows=())).num_failed == {}

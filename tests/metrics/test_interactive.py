@@ -8,7 +8,13 @@ from scipy.integrate import trapezoid
 from sklearn.metrics import auc
 
 from medprism.core.errors import InternalError
-from medprism.metrics.interactive import area_under_curve, dice_at, failure_rate, noc
+from medprism.metrics.interactive import (
+    area_under_curve,
+    dice_at,
+    failure_rate,
+    noc,
+    num_failures,
+)
 
 series = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=14)
 targets = st.floats(0.0, 1.0)
@@ -72,3 +78,13 @@ def test_empty_series_are_refused() -> None:
     ):
         with pytest.raises(InternalError, match="at least"):
             refused()
+
+
+@settings(deadline=None)
+@given(cases=st.lists(series, min_size=1, max_size=6), target=targets, limit=limits)
+def test_failures_are_counted_as_ritm_finds_none(
+    cases: list[list[float]], target: float, limit: int
+) -> None:
+    expected = sum(not np.any(np.array(case[:limit]) >= target) for case in cases)
+    assert num_failures(cases, target, limit) == expected
+    assert failure_rate(cases, target, limit) == expected / len(cases)

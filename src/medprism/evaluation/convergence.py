@@ -58,17 +58,22 @@ def curves_of(cells: Sequence[Cell]) -> tuple[Curve, ...]:
 def _curve(role: str, method: str, protocol: str, rows: Sequence[ResultRow], limit: int) -> Curve:
     first = 1 if protocol == INTERACTIVE else 0
     clicks = tuple(range(first, limit + 1))
-    values = [
+    return Curve(role, method, protocol, clicks, mean_curve(rows, len(clicks)), len(rows))
+
+
+def mean_curve(rows: Sequence[ResultRow], length: int) -> tuple[float, ...]:
+    """Return the mean over (set, class) pairs of the first `length` values of clicked rows.
+
+    So Dice@1, Dice@2... of interactive rows, and Dice before and after each click of refinements.
+    A row that ended early keeps its last value. All rows are of one method and protocol.
+    """
+    return tuple(
         macro_interval(
-            [
-                Score(row.dataset, row.concept, row.unit, dice_at(row.values, number + 1 - first))
-                for row in rows
-            ],
+            [Score(row.dataset, row.concept, row.unit, dice_at(row.values, place)) for row in rows],
             resamples=1,
         ).mean
-        for number in clicks
-    ]
-    return Curve(role, method, protocol, clicks, tuple(values), len(rows))
+        for place in range(1, length + 1)
+    )
 
 
 def draw_curves(curves: Sequence[Curve], path: Path) -> None:

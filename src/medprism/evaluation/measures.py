@@ -168,6 +168,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     },
 }
 
+FAILURES: Final = tuple(f"failed{cap}@{target}" for cap in ("", LONG_CAP) for target in (90, 95))
 HEADLINE: Final = ("semantic", "one-shot", "clicks@1", "clicks@3", "clicks@5")
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from medprism.evaluation.facts import DatasetFacts
 from medprism.evaluation.intervals import Score, macro_interval
-from medprism.evaluation.measures import MEASURES, rows_for
+from medprism.evaluation.measures import FAILURES, MEASURES, rows_for
 from medprism.evaluation.protocols import ABSENT, SEMANTIC
 from medprism.evaluation.results import Cell, ResultRow
 from medprism.metrics.dice import dice_of_counts
@@ -50,7 +50,7 @@ class Average:
 
 @dataclass(frozen=True)
 class SetSummary:
-    """All figures of one method on one set."""
+    """All figures of one method on one set; `num_failed` counts the pairs behind failed shares."""
 
     facts: DatasetFacts
     method: str
@@ -60,6 +60,7 @@ class SetSummary:
     volume_dice: float | None
     num_volumes: int
     presence_auc: float | None
+    num_failed: dict[str, int]
 
 
 def block_of(facts: DatasetFacts) -> str:
@@ -102,6 +103,7 @@ def summarise(cell: Cell) -> SetSummary:
         volume_dice=volume_dice,
         num_volumes=num_volumes,
         presence_auc=_presence_auc(cell.rows),
+        num_failed=_num_failed(cell),
     )
 
 
@@ -114,6 +116,13 @@ def pooled(name: str, cells: Iterable[Cell], *, over_sets: bool = False) -> Aver
 def _figures(cell: Cell, rows: Sequence[ResultRow]) -> dict[str, Average]:
     found = {name: average(name, rows_for(name, rows, cell.plan)) for name in MEASURES}
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _num_failed(cell: Cell) -> dict[str, int]:
+    rows = {name: rows_for(name, cell.rows, cell.plan) for name in FAILURES}
+    return {
+        name: sum(MEASURES[name].of(row) == 1.0 for row in own) for name, own in rows.items() if own
+    }
 
 
 def _volume_dice(rows: Sequence[ResultRow]) -> tuple[float | None, int]:

@@ -44,10 +44,18 @@ def failure_rate(cases: Sequence[Sequence[float]], target: float = 0.9, limit: i
     """
     if not cases:
         raise InternalError("a failure rate of no cases; give at least one series of Dice")
+    return num_failures(cases, target, limit) / len(cases)
+
+
+def num_failures(cases: Sequence[Sequence[float]], target: float = 0.9, limit: int = 10) -> int:
+    """Count the cases that never reach the target within the limit.
+
+    >>> num_failures([[0.55, 0.93], [0.5, 0.6], [0.95]], target=0.9)
+    1
+    """
     for case in cases:
         _check(case, limit)
-    failures = sum(_first_reaching(case[:limit], target) is None for case in cases)
-    return failures / len(cases)
+    return sum(_first_reaching(case[:limit], target) is None for case in cases)
 
 
 def area_under_curve(dice_per_click: Sequence[float], limit: int = 10) -> float:
