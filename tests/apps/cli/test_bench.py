@@ -133,3 +133,15 @@ def test_the_list_names_every_system(medprism: Command) -> None:
     assert ended.status == 0
     for name in (*TRAINED, "unet-task", "GrabCut"):
         assert f"| {name} |" in ended.out
+
+
+def test_weights_of_experts_are_shown_for_every_way_of_asking(
+    medprism: Command, nano: Path, store: Path
+) -> None:
+    asked = ("bench", "experts", "--store", store, "--dataset", "scenes", "--limit", "1")
+    ended = medprism(*asked, "--model", nano, "--threads", "1")
+    assert ended.status == 0, ended.err
+    assert "| one-shot | all | all |" in ended.out
+    assert "| interactive | all | all |" in ended.out
+    unknown = medprism(*asked[:-3], "nowhere", "--model", nano)
+    assert unknown.status == 2

@@ -78,6 +78,20 @@ def write_report(out: Out) -> None:
     typer.echo(say_report(out))
 
 
+@app.command("experts")
+def show_experts(
+    store: Annotated[Path, typer.Option(help="A prepared store.")],
+    dataset: Annotated[str, typer.Option(help="The set whose test slices are asked about.")],
+    model: Annotated[str, typer.Option(help="Preset or checkpoint of K-Prism.")] = "kprism-compact",
+    limit: Annotated[int, typer.Option(help="At most this many slices.")] = 20,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Print how much each expert of K-Prism weighs when asked by class, reference and click."""
+    from medprism.apps.cli.benching import say_experts
+
+    typer.echo(say_experts(model, store, dataset, limit, threads))
+
+
 @app.command("compare")
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a bench.")],

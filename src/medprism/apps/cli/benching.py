@@ -9,10 +9,12 @@ from pathlib import Path
 from medprism.apps.cli.interrupt import STOPPED, Stop, stop_on_interrupt
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
-from medprism.core.errors import ConfigError
+from medprism.core.errors import ConfigError, StoreError
 from medprism.core.progress import Progress
 from medprism.data.case import ROLES
 from medprism.data.store import SliceStore
+from medprism.engines.engine import REFERENCE_ENGINE
+from medprism.engines.loading import load
 from medprism.engines.threads import use_threads
 from medprism.evaluation.bench.examination import (
     UNET,
@@ -26,6 +28,7 @@ from medprism.evaluation.bench.report import compare_benches, difference_grid, w
 from medprism.evaluation.bench.runs import BenchOrder, read_system, train_system
 from medprism.evaluation.bench.systems import SYSTEMS
 from medprism.evaluation.benchmark import Plan
+from medprism.evaluation.expert_weights import mean_over_gates, weights_by_knowledge
 from medprism.evaluation.page import table
 from medprism.evaluation.protocols import ClickLimits
 from medprism.evaluation.unet_baseline import UNetRun
@@ -173,6 +176,29 @@ def say_changes(first: Path, second: Path) -> str:
     """Return the table of changes between two benches."""
     grid = difference_grid(compare_benches(first, second))
     return "\n\n".join([*grid.notes, table(grid.header, grid.rows)])
+
+
+def say_experts(model: str, store: Path, dataset: str, limit: int, threads: int | None) -> str:
+    """Return the mean weights of experts: over all gates, then gate by gate."""
+    loaded = load(model, REFERENCE_ENGINE, threads)
+    with progress_bar("asking") as bar:
+        found = weights_by_knowledge(
+            loaded, SliceStore.open(store), dataset, limit=limit, progress=bar
+        )
+    rows = []
+    for protocol, means in found.items():
+        if not means:
+            continue
+        rows.append([protocol, "all", "all", *map(_share, mean_over_gates(means))])
+        rows += [[protocol, str(one.layer), one.part, *map(_share, one.weights)] for one in means]
+    if not rows:
+        raise StoreError(f"{dataset!r} has no test slice that shows a class of {model}")
+    experts = [f"expert {number}" for number in range(1, len(rows[0]) - 2)]
+    return table(["asked", "layer", "gate", *experts], rows)
+
+
+def _share(weight: float) -> str:
+    return f"{weight:.3f}"
 
 
 def _seed(text: str) -> int:

@@ -72,7 +72,8 @@ def grow(
     cost = _distances(grid, foreground, step)
     if not background.any():
         return np.isfinite(cost)
-    return np.asarray(cost < _distances(grid, background, step))
+    is_nearer: Bool[np.ndarray, "height width"] = cost < _distances(grid, background, step)
+    return is_nearer
 
 
 def _distances(
