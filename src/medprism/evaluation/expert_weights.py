@@ -61,15 +61,13 @@ def weights_by_knowledge(
     network = model.segmenter
     if not isinstance(network, KPrism) or not _gates(network):
         raise ConfigError(
-            f"model {model.name!r} has no gates to look at; give a K-Prism with several experts, on "
-            "the engine torch"
+            f"model {model.name!r} has no gates to look at; give a K-Prism with several experts, "
+            "on the engine torch"
         )
     progress = progress or SilentProgress()
     plan = Plan(datasets=(dataset,), limit=limit)
-    numbers, targets = (
-        choose_slices(store, dataset, plan),
-        targets_of(store, dataset, model.concepts),
-    )
+    numbers = choose_slices(store, dataset, plan)
+    targets = targets_of(store, dataset, model.concepts)
     found = {}
     for place, protocol in enumerate(ASKED):
         examiner = SessionExaminer(

@@ -71,7 +71,8 @@ def grow(
         return np.zeros_like(foreground)
     cost = _distances(grid, foreground, step)
     if not background.any():
-        return np.isfinite(cost)
+        is_reached: Bool[np.ndarray, "height width"] = np.isfinite(cost)
+        return is_reached
     is_nearer: Bool[np.ndarray, "height width"] = cost < _distances(grid, background, step)
     return is_nearer
 
