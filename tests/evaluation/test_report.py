@@ -18,6 +18,7 @@ from medprism.evaluation.protocols import ClickLimits
 from medprism.evaluation.report import FORMAT, VERSION, write_report
 from medprism.evaluation.results import Cell
 from medprism.evaluation.summary import RULES
+from medprism.metrics.surface import SurfaceScore
 from tests.evaluation.phantoms import concept_table, scene_model
 from tests.evaluation.tables import make_cell, make_row
 
@@ -119,3 +120,22 @@ def test_clicks_of_headline_sets_are_drawn(tmp_path: Path) -> None:
     write_report(several(), tmp_path)
     assert (tmp_path / "convergence.png").stat().st_size > 10_000
     assert "![Dice over clicks](convergence.png)" in (tmp_path / "report.md").read_text()
+
+
+def test_other_ways_of_measuring_have_tables_of_their_own() -> None:
+    rows = (
+        make_row("a", protocol="k-shot", values=(0.1, 0.2, 0.3, 0.4), shots=(1, 3, 5, 7)),
+        make_row("a", protocol="reference-draws", values=(0.2, 0.4), shots=(1, 1)),
+        make_row(
+            "a", protocol="volume-semantic", values=(0.7,), surface=SurfaceScore(3.5, 0.9, 2.0)
+        ),
+    )
+    page = render(make_figures([replace(make_cell("a"), rows=rows), make_cell("b")]))
+    shots = page.split("### One to nine references")[1].split("###")[0]
+    assert "| a | train | 12 / 30 | 5 | 1 | 0.100 | 0.200 | 0.300 | 0.400 | 7.000 |" in shots
+    assert "| b |" not in shots
+    assert "9-shot: Dice by 9 references, or all there are" in shots
+    assert "| 1 | 0.300 | 0.100 | 0.200 | 0.400 |" in page.split("### Ten single")[1]
+    assert "| 1 | 0.700 | 3.500 | 0.900 |" in page.split("### Whole volumes in")[1]
+    assert "### Up to 20 clicks" not in page
+    assert "### Slices of one other volume" not in page

@@ -9,6 +9,7 @@ from medprism.evaluation.figures import Figures
 from medprism.evaluation.measures import HEADLINE as HEADLINE_MEASURES
 from medprism.evaluation.measures import MEASURES
 from medprism.evaluation.references import FixedReferences
+from medprism.evaluation.shots import SHOTS
 from medprism.evaluation.summary import (
     HEADLINE,
     HEADLINE_IMAGES,
@@ -34,6 +35,17 @@ _SET_MEASURES: Final = (
     "one-shot+1",
     "one-shot+3",
 )
+_WHOLE: Final = ("volume Dice", "volume HD95", "volume NSD")
+_MORE: Final = {
+    "One to nine references": (*(f"{k}-shot" for k in SHOTS), "references in 9-shot"),
+    "Slices of one other volume": (
+        *(f"{k}-shot at positions" for k in SHOTS),
+        "references in 9-shot at positions",
+    ),
+    "Ten single references": tuple(f"reference {of}" for of in ("mean", "std", "min", "max")),
+    "Up to 20 clicks": ("NoC20@90", "NoC20@95", "failed20@90", "failed20@95"),
+    "Whole volumes in three dimensions": (*_WHOLE, *(f"{name} by reference" for name in _WHOLE)),
+}
 _BLOCKS: Final = {
     HEADLINE: f"Sets with known patients and at least {HEADLINE_IMAGES} images",
     SMALL: f"Sets with fewer than {HEADLINE_IMAGES} images (not in the headline)",
@@ -73,7 +85,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _how(report: Figures) -> list[str]:
     lines = [
         "Dice is 2-D: one slice, one class that is on it. Clicks are those of a simulated user: "
-        "the largest error of the mask before, well inside it; at most 10. "
+        "the largest error of the mask before, well inside it; at most as many as `clicks` says. "
         f"One-shot: {FixedReferences.rule}. Intervals: {RULES['interval']}.",
     ]
     for method, plan in report.plans.items():
@@ -134,7 +146,24 @@ def _sets(method: str, sets: Sequence[SetSummary]) -> list[str]:
                 [*_identity(one), *(_cell(one.figures.get(n)) for n in used)] for one in members
             ]
             parts += [f"### {title}", table(header, rows)]
-    return parts + _false_alarms(sets)
+    return parts + _more(sets) + _false_alarms(sets)
+
+
+def _more(sets: Sequence[SetSummary]) -> list[str]:
+    """Return a table for each group of measures that any set has."""
+    parts = []
+    for title, names in _MORE.items():
+        used = [name for name in names if any(name in one.figures for one in sets)]
+        if used:
+            rows = [
+                [*_identity(one), *(_cell(one.figures.get(name)) for name in used)]
+                for one in sets
+                if any(name in one.figures for name in used)
+            ]
+            meanings = "; ".join(f"{name}: {MEASURES[name].meaning}" for name in used)
+            header = ["set", "role", "n", "patients", "pairs", *used]
+            parts += [f"### {title}", f"{meanings}.", table(header, rows)]
+    return parts
 
 
 def _identity(one: SetSummary) -> list[str]:
