@@ -7,17 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from medprism.core.errors import ConfigError
 from medprism.models.kprism.model import KPrism
 from medprism.models.zoo.slices.frame import Rival, rival_nano
 from medprism.models.zoo.slices.roster import RIVALS
 from medprism.training.config import StageConfig, TrainConfig
 from medprism.training.loop import STATE_FILE, Schedule, train
-from medprism.training.rival_step import learn_rival
+from medprism.training.rival_step import learn_rival, learner_of
 from medprism.training.state import read_average
+from medprism.training.tyche_step import learn_tyche
 from tests.phantoms import NAMES
 
 from .phantom_sampler import PhantomSampler
 from .runs import Notes
+
+STAGES = (StageConfig(size=64, share=1.0, requests=4),)
 
 
 def make(name: str) -> Rival | KPrism:
@@ -32,7 +36,7 @@ def run(name: str, folder: Path, steps: int, stop_after: int | None = None) -> N
     config = TrainConfig(
         preset="kprism-nano",
         steps=steps,
-        stages=(StageConfig(size=64, share=1.0, requests=4),),
+        stages=STAGES,
         odds=RIVALS[name].odds,
         peak_rate=3e-3,
         ema=0.9,
@@ -50,7 +54,7 @@ def run(name: str, folder: Path, steps: int, stop_after: int | None = None) -> N
         on_best=None,
         log=notes,
         progress=notes,
-        make_learner=learn_rival,
+        make_learner=learner_of(name),
     )
     return notes
 
@@ -64,3 +68,14 @@ def test_a_stopped_run_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
     start = make(name).state_dict()
     assert any(not torch.equal(whole[key], start[key]) for key in whole)
+
+
+def test_every_rival_learns_by_its_own_loss() -> None:
+    learners = {name: learner_of(name) for name in RIVALS}
+    assert learners.pop("tyche") is learn_tyche
+    assert set(learners.values()) == {learn_rival}
+
+
+def test_a_name_that_no_rival_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match="tyche"):
+        learner_of("nobody")

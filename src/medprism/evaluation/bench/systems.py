@@ -23,7 +23,7 @@ from medprism.models.zoo.slices.roster import RIVALS, Entry
 from medprism.training.config import TrainConfig
 from medprism.training.iris.slice_step import learn_slices
 from medprism.training.loop import MakeLearner, learn_everything
-from medprism.training.rival_step import learn_rival
+from medprism.training.rival_step import learner_of
 
 Odds = tuple[float, float, float]
 
@@ -98,11 +98,11 @@ def _single(knowledge: str, asks: Accepts) -> System:
     return replace(_kprism(f"K-Prism, trained by {knowledge} alone", odds), asks=asks)
 
 
-def _rival(entry: Entry) -> System:
+def _rival(name: str, entry: Entry) -> System:
     return System(
         entry.title,
         lambda size, classes: entry.build(size.rival(classes)),
-        learn_rival,
+        learner_of(name),
         entry.odds,
         RECREATION,
     )
@@ -122,7 +122,7 @@ SYSTEMS: Final[Mapping[str, System]] = {
     "kprism": _kprism("K-Prism", group=OURS),
     "iris": _iris("Iris (2-D)", lambda size: size.iris),
     "iris-simplified": _iris("Iris as K-Prism's tables mean it", lambda size: size.simple_iris),
-    **{name: _rival(entry) for name, entry in RIVALS.items()},
+    **{name: _rival(name, entry) for name, entry in RIVALS.items()},
     "kprism-no-read-experts": _kprism("K-Prism, one expert in its attention", read_experts=1),
     "kprism-no-feed-experts": _kprism("K-Prism, one expert in its MLP", feed_experts=1),
     "kprism-no-experts": _kprism("K-Prism, one expert", read_experts=1, feed_experts=1),

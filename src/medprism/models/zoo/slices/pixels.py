@@ -113,10 +113,10 @@ def to_grid(
 ) -> Float[Tensor, "pictures channels side side"]:
     """Interpolate bilinearly; every pixel counts where the grid is coarser than the canvas.
 
-    >>> spot = torch.zeros(1, 1, 8, 8)
-    >>> spot[..., 2, 2] = 1.0
-    >>> round(to_grid(spot, 2).sum().item() * 16, 4)
-    1.0
+    >>> picture = torch.zeros(1, 1, 8, 8)
+    >>> picture[..., :4] = 1.0
+    >>> round(to_grid(picture, 2).mean().item(), 4)
+    0.5
     """
     if pictures.shape[2:] == (side, side):
         return pictures

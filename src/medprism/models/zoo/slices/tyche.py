@@ -65,11 +65,13 @@ class Tyche(PixelRival):
 
     A session takes one map: `decode` returns the logit of the mean probability of all candidates,
     which favours none of them and has no order. The noise of a question is always the same, so
-    that equal questions have equal answers; training draws another one every step.
+    that equal questions have equal answers; training draws another one every step. Where there are
+    fewer tasks than candidates, each candidate may serve a task and none look at the references.
     """
 
-    def __init__(self, config: RivalConfig) -> None:
+    def __init__(self, config: RivalConfig, num_candidates: int = CANDIDATES) -> None:
         super().__init__(config, extra_channels=1, block=SetBlock)
+        self.num_candidates = num_candidates
 
     def candidates(
         self, features: Features, prompts: Prompts, noise: Noise | None = None
@@ -82,7 +84,7 @@ class Tyche(PixelRival):
         image = self.query(features, prompts)
         if noise is None:
             side = self.config.side
-            noise = draw_noise([counter_rng(0, "tyche")], CANDIDATES, side).to(image)
+            noise = draw_noise([counter_rng(0, "tyche")], self.num_candidates, side).to(image)
             noise = noise.expand(len(image), -1, -1, -1)
         pictures, valid = self.context(prompts.references, image)
         copies = repeat(image, "r c h w -> (r k) c h w", k=noise.shape[1])
