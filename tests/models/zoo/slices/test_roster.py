@@ -54,6 +54,20 @@ def test_every_weight_learns(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RIVALS)
+def test_it_learns_in_bfloat16_as_the_loop_has_it(name: str) -> None:
+    model = make(name).train()
+    with torch.no_grad():
+        exact = model.decode(*ask(model)).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.decode(*ask(model)).logits.float()
+    assert float((logits.detach() - exact).abs().max()) < 0.1 * float(exact.abs().max()) + 0.1
+    logits.square().mean().backward()
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert grads
+    assert all(bool(grad.isfinite().all()) for grad in grads)
+
+
+@pytest.mark.parametrize("name", RIVALS)
 def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(name: str) -> None:
     model = make(name).eval()
     image = draw_image()
