@@ -83,6 +83,8 @@ def test_a_damaged_cell_is_refused(scenes: SliceStore, tmp_path: Path, damage: s
         ("c1000ax_z036", 36, "c1000ax"),
         ("10001_66", 66, "10001"),
         ("105006", 6, "105"),
+        ("110045", 45, "110"),
+        ("100106", 106, "100"),
         ("la_003_1049", 49, "la_003_1"),
         ("case101_day20_slice_0078", 78, "case101_day20"),
         ("a_z000", 0, "a"),

@@ -100,9 +100,11 @@ def volume_of(row: SliceRow) -> str | None:
     """Return the volume a slice was cut from, by its case name; None for a picture of its own."""
     if row.slice_index is None:
         return None
-    stem = re.sub(rf"0*{row.slice_index}$", "", row.case_id)
-    volume = re.sub(r"(_z|_slice_|_)$", "", stem)
-    return volume or None
+    divided = re.fullmatch(rf"(.+?)(_z|_slice_|_)0*{row.slice_index}", row.case_id)
+    if divided:
+        return divided[1]
+    # Without a divider only the width tells the zeros of the slice from those of the volume.
+    return row.case_id.removesuffix(f"{row.slice_index:03d}") or None
 
 
 def write_cell(path: Path, cell: Cell) -> None:
