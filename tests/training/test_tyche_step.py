@@ -53,7 +53,9 @@ def test_the_loss_is_the_literal_minimum_over_candidates() -> None:
         losses = []
         for k in range(3):
             p = 1 / (1 + np.exp(-candidates[row, k].double().numpy()))
-            losses.append(1 - (2 * (p * wanted).sum() + 1) / (p.sum() + wanted.sum() + 1))
+            surprise = -(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)).mean()
+            dice = (2 * (p * wanted).sum() + 1) / (p.sum() + wanted.sum() + 1)
+            losses.append(surprise + 1 - dice)
         assert abs(found - min(losses)) < 1e-6
         assert len({round(loss, 4) for loss in losses}) == 3
 
