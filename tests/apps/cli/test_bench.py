@@ -145,3 +145,14 @@ def test_weights_of_experts_are_shown_for_every_way_of_asking(
     assert "| interactive | all | all |" in ended.out
     unknown = medprism(*asked[:-3], "nowhere", "--model", nano)
     assert unknown.status == 2
+
+
+def test_a_system_whose_package_is_missing_is_left_out_and_the_rest_goes_on(
+    medprism: Command, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medprism.evaluation.bench.systems.find_spec", lambda name: None)
+    ended = medprism(*ask(store, tmp_path, "unetr,clip-driven"))
+    assert ended.status == 0, ended.err
+    assert "unetr is left out: it needs pip install monai" in ended.err
+    document = json.loads((tmp_path / "bench.json").read_text())
+    assert {one["system"] for one in document["runs"]} == {"clip-driven"}

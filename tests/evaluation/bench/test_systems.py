@@ -17,6 +17,8 @@ from medprism.models.segmenter import Segmenter
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_is_built_small_and_compact_and_takes_part_somewhere(name: str) -> None:
     system = SYSTEMS[name]
+    if system.is_missing:
+        pytest.skip(f"{name} is built of {system.needs}, which is not installed")
     for size in SIZES.values():
         with torch.device("meta"):
             model = system.build(size, 7)

@@ -92,7 +92,10 @@ def carry_out(wish: BenchWish) -> int:
     orders = {name: wish.orders(name) for name in chosen if name in SYSTEMS}
     with stop_on_interrupt() as stop:
         for name in chosen:
-            if name in orders:
+            if name in orders and SYSTEMS[name].is_missing:
+                package = SYSTEMS[name].needs
+                print(f"{name} is left out: it needs pip install {package}", file=sys.stderr)
+            elif name in orders:
                 is_done = all(
                     _train_and_examine(one, store, wish.out, examination, stop)
                     for one in orders[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, Final
 
 from torch import nn
@@ -59,7 +60,7 @@ class System:
 
     `odds` are those of batches asking by class, by references, by marks alone. `group` is the part
     of a table that it stands in. `asks` limits what it is examined by to what it has learned; None
-    is all that it accepts.
+    is all that it accepts. `needs` is a package that medprism does not bring.
     """
 
     title: str
@@ -68,6 +69,12 @@ class System:
     odds: Odds
     group: str
     asks: Accepts | None = None
+    needs: str | None = None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a package that it is built of is not installed."""
+        return self.needs is not None and find_spec(self.needs) is None
 
 
 OURS: Final = "ours"
@@ -105,6 +112,7 @@ def _rival(name: str, entry: Entry) -> System:
         learner_of(name),
         entry.odds,
         RECREATION,
+        needs=entry.needs,
     )
 
 
