@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -46,8 +47,6 @@ def test_more_minutes_time_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         model: object, sampler: object, config: object, folder: Path, **parts: object
     ) -> None:
         watch = parts["progress"]
-        clock = iter(range(10_000))
-        monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
         done = 0
         while True:
             done += 1
@@ -55,13 +54,19 @@ def test_more_minutes_time_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
             if watch.is_cancelled():  # type: ignore[attr-defined]
                 break
         counts.append(done)
-        monkeypatch.undo()
 
+    monkeypatch.setattr(timing, "train", pretend)
     for minutes in (0.1, 20.0):
-        with monkeypatch.context() as patched:
-            patched.setattr(timing, "train", pretend)
-            found = time_steps(make_nano, PhantomSampler(4), small_config(), minutes)
-            assert found.seconds_per_step == (1.0, 1.0)
+        ticks = itertools.count()
+        found = time_steps(
+            make_nano,
+            PhantomSampler(4),
+            small_config(),
+            minutes,
+            clock=lambda ticks=ticks: float(next(ticks)),  # type: ignore[misc]
+        )
+        assert found.seconds_per_step == (1.0, 1.0)
+        assert found.seconds_spent == sum(counts[-2:]) + 1
     assert counts[0] == WARM_UP + FEWEST
     assert counts[-1] == WARM_UP + round(timing.SHARE * 20 * 60)
 

@@ -60,7 +60,7 @@ def test_images_can_be_taken_at_their_own_size(
         (("--protocols", "guess"), "--protocols has no 'guess'"),
         (
             ("--baselines", "guess"),
-            "--baselines has no 'guess'; known: GrabCut, random walker, UNet",
+            "--baselines has no 'guess'; known: GrabCut, random walker, grow from seeds, UNet",
         ),
         (("--model", "none.safetensors"), "neither a file nor a preset"),
         (("--roles", "unseen"), "has no test slice of the roles unseen"),
