@@ -95,6 +95,7 @@ def draw_clicks(curves: Sequence[Curve]) -> str:
     # Slow to import, and needed only here; the figure class needs no display.
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     roles = list(dict.fromkeys(curve.role for curve in curves))
     methods = list(dict.fromkeys(curve.method for curve in curves))
@@ -106,6 +107,7 @@ def draw_clicks(curves: Sequence[Curve]) -> str:
                 color = f"C{methods.index(curve.method) % 10}"
                 axes.plot(curve.clicks, curve.dice, color=color, marker="o", label=curve.method)
         axes.set(title=role, xlabel="clicks", ylabel="Dice", ylim=(0, 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, loc="lower right")
     FigureCanvasSVG(figure)
@@ -169,10 +171,11 @@ p { max-width: 45rem; }
 .wide svg { max-width: 100%; height: auto; background: white; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.875rem; }
 th, td { padding: 0.25rem 0.75rem; text-align: right; white-space: nowrap; }
-th[scope=row], th:first-child, td:nth-child(2) { text-align: left; }
+th[scope=row], th:nth-child(-n+2), td:nth-child(2) { text-align: left; }
 thead th { border-bottom: 2px solid; }
 tbody tr:nth-child(even) { background: color-mix(in srgb, currentColor 6%, transparent); }
-tbody th { position: sticky; left: 0; background: Canvas; }
+tbody th { position: sticky; left: 0; background: Canvas; white-space: normal;
+  min-width: 8rem; max-width: 16rem; }
 </style>
 </head>
 <body>
