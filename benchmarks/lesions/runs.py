@@ -21,16 +21,15 @@ from medprism.core.concepts import ConceptTable
 from medprism.core.durable import make_folder
 from medprism.core.errors import ConfigError, StoreError
 from medprism.core.progress import Progress
-from medprism.data.store import SliceStore, read_manifest
+from medprism.data.store import SliceStore
 from medprism.models.checkpoint import hash_tensors
 from medprism.training.config import TrainConfig
 from medprism.training.course import make_sampler
 from medprism.training.figures import JsonLines
 from medprism.training.loop import STATE_FILE, Schedule, train
-from medprism.training.run import SAVE_SECONDS, SAVE_STEPS
+from medprism.training.run import SAVE_SECONDS, SAVE_STEPS, is_finished, parts_of
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.state import read_average, read_document
-from medprism.training.task_table import TaskChoice
 from medprism.training.timing import steps_within, time_steps
 
 RUNS: Final = "runs"
@@ -99,7 +98,7 @@ def read_run(folder: Path) -> Trained | None:
     """Return a trained method with its averaged weights; None where it is not finished."""
     folders = [folder] if (folder / RUN_FILE).exists() else sorted(folder.glob(f"*/{RUN_FILE}"))
     folders = [one.parent if one.name == RUN_FILE else one for one in folders]
-    if not folders or not all(_is_finished(one) for one in folders):
+    if not folders or not all(is_finished(one) for one in folders):
         return None
     records = [RunRecord.load(one) for one in folders]
     method, size = METHODS[records[0].recipe], SIZES[records[0].config.preset]
@@ -186,17 +185,12 @@ def _record(
         partial=chosen.partial,
         sets=chosen.sets,
         store=order.store.resolve(),
-        parts=_parts(order.store, chosen),
+        parts=parts_of(order.store, chosen.sets),
         synthetic=0.0,
         task_change=0.0,
         start=None,
         timing=timing,
     )
-
-
-def _parts(store: Path, chosen: TaskChoice) -> dict[str, str]:
-    entries = (read_manifest(store) or {"datasets": {}})["datasets"]
-    return {name: str(entries[name]["part"]) for name in chosen.sets}
 
 
 def _refuse_other(order: Order, record: RunRecord, folder: Path) -> None:
@@ -206,7 +200,7 @@ def _refuse_other(order: Order, record: RunRecord, folder: Path) -> None:
             "choose another folder of results"
         )
     chosen = choose(SliceStore.open(order.store), record.concepts.names)
-    if _parts(order.store, chosen) != record.parts:
+    if parts_of(order.store, chosen.sets) != record.parts:
         raise StoreError(
             f"the store {order.store} has changed since the run {folder} was laid out; choose "
             "another folder of results"
@@ -214,7 +208,7 @@ def _refuse_other(order: Order, record: RunRecord, folder: Path) -> None:
 
 
 def _train_one(record: RunRecord, folder: Path, progress: Progress) -> bool:
-    if _is_finished(folder):
+    if is_finished(folder):
         return True
     store = SliceStore.open(record.store).only(record.sets)
     position = train(
@@ -230,14 +224,6 @@ def _train_one(record: RunRecord, folder: Path, progress: Progress) -> bool:
         make_learner=make_learner,
     )
     return position.step >= record.config.steps
-
-
-def _is_finished(folder: Path) -> bool:
-    state = folder / STATE_FILE
-    if not state.exists():
-        return False
-    document = read_document(state)
-    return bool(document["step"] >= document["config"]["steps"])
 
 
 def _build(record: RunRecord) -> nn.Module:

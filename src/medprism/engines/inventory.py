@@ -17,14 +17,13 @@ from medprism.models.catalog import (
     TPSEG_PRESETS,
     Config,
     Preset,
+    make_segmenter,
 )
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.model import Iris
 from medprism.models.kprism.config import KPrismConfig
-from medprism.models.kprism.model import KPrism
 from medprism.models.tpseg.config import TPSegConfig
-from medprism.models.tpseg.model import TPSeg
 
 # The number of classes of the paper's model [KPrism, 4.1], for presets without weights.
 PAPER_CLASSES: Final = 33
@@ -135,7 +134,7 @@ def count_parameters(config: KPrismConfig | IrisConfig | TPSegConfig) -> dict[st
 def _model_of(config: KPrismConfig | IrisConfig | TPSegConfig) -> nn.Module:
     if isinstance(config, IrisConfig):
         return Iris(config)
-    return TPSeg(config) if isinstance(config, TPSegConfig) else KPrism(config)
+    return make_segmenter(config)
 
 
 def _count(part: nn.Module) -> int:

@@ -32,7 +32,7 @@ from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
 from medprism.training.run_order import RunOrder
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.shipping import make_info, write_checkpoint
-from medprism.training.state import Position, average_of, read_average
+from medprism.training.state import Position, average_of, read_average, read_document
 from medprism.training.timing import steps_within, time_steps
 
 BEST: Final = "best.safetensors"
@@ -53,7 +53,7 @@ class Run:
         self.folder = folder
         self.record = record
         store = SliceStore.open(record.store)
-        if _parts(record.store, record.sets) != record.parts:
+        if parts_of(record.store, record.sets) != record.parts:
             raise StoreError(
                 f"the store {record.store} has changed since the run {folder} was started, so it "
                 "cannot go on with the same batches; start a new run"
@@ -86,7 +86,7 @@ class Run:
             partial=chosen.partial,
             sets=chosen.sets,
             store=store,
-            parts=_parts(store, chosen.sets),
+            parts=parts_of(store, chosen.sets),
             synthetic=order.synthetic,
             task_change=order.task_change,
             start=None if order.start is None else str(order.start.resolve()),
@@ -226,7 +226,16 @@ def refuse_used(folder: Path) -> None:
         )
 
 
-def _parts(store: Path, sets: tuple[str, ...]) -> dict[str, str]:
+def is_finished(folder: Path) -> bool:
+    """Say whether the run of a folder has taken its last step."""
+    state = folder / STATE_FILE
+    if not state.exists():
+        return False
+    document = read_document(state)
+    return bool(document["step"] >= document["config"]["steps"])
+
+
+def parts_of(store: Path, sets: tuple[str, ...]) -> dict[str, str]:
     """Return what names the content of each set in a store."""
     manifest = read_manifest(store) or {"datasets": {}}
     entries = manifest["datasets"]

@@ -18,6 +18,7 @@ from medprism.models.segmenter import (
     Features,
     Prompts,
     ReferenceFeatures,
+    Segmenter,
     TensorValue,
     canvas_logits,
 )
@@ -87,7 +88,7 @@ class TrainingStep(nn.Module):
     ) -> StepResult:
         """Return the loss over all rounds of the plan, with the batch's images already encoded."""
         features = images.select(batch.image_index)
-        references = self._references(batch) if plan.asks_references else None
+        references = encode_references(self.model, batch) if plan.asks_references else None
         concept = batch.concept if plan.asks_class else None
         truth = (batch.target >= 0.5).numpy()
         user = _User(truth, randomness)
@@ -113,9 +114,11 @@ class TrainingStep(nn.Module):
                 dices.append(mean_dice(probability.numpy() >= 0.5, truth))
         return StepResult(total, tuple(losses), tuple(dices))
 
-    def _references(self, batch: Batch) -> ReferenceFeatures:
-        valid = torch.ones(batch.reference_masks.shape[:2], dtype=torch.bool)
-        return self.model.encode_references(batch.reference_images, batch.reference_masks, valid)
+
+def encode_references(model: Segmenter, batch: Batch) -> ReferenceFeatures:
+    """Encode the references of a batch, all of which are real."""
+    valid = torch.ones(batch.reference_masks.shape[:2], dtype=torch.bool)
+    return model.encode_references(batch.reference_images, batch.reference_masks, valid)
 
 
 class _User:

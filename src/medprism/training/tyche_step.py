@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from medprism.objectives.segmentation import request_loss
 from medprism.training.config import StepPlan, TrainConfig
 from medprism.training.loop import Learner
 from medprism.training.optim import make_optimizer
-from medprism.training.step import Batch, StepRandomness, StepResult, mean_dice
+from medprism.training.step import Batch, StepRandomness, StepResult, encode_references, mean_dice
 
 
 class TycheStep(nn.Module):
@@ -32,10 +31,7 @@ class TycheStep(nn.Module):
     def forward(self, batch: Batch, plan: StepPlan, randomness: StepRandomness) -> StepResult:
         """Return the loss of the best candidates; of the plan's rounds one is done."""
         features = self.model.encode(batch.images).select(batch.image_index)
-        valid = torch.ones(batch.reference_masks.shape[:2], dtype=torch.bool)
-        references = self.model.encode_references(
-            batch.reference_images, batch.reference_masks, valid
-        )
+        references = encode_references(self.model, batch)
         numbers = randomness.numbers or tuple(range(len(batch.target)))
         noise = draw_noise(
             [counter_rng(randomness.seed, randomness.step, n, "noise") for n in numbers],

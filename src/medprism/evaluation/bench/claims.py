@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from medprism.evaluation.bench.pages import Grid, show
@@ -180,8 +181,10 @@ class _Book:
             system, _, seed = cell.method.partition("@")
             by_seed = self._cells.setdefault((system, cell.facts.role), {})
             by_seed.setdefault(seed or "1", []).append(cell)
+        # K-Prism's rows are asked for once for every rival.
+        self.rows = cache(self._rows)
 
-    def rows(self, figure: Figure) -> Mapping[str, Mapping[tuple[str, str, str], ResultRow]]:
+    def _rows(self, figure: Figure) -> Mapping[str, Mapping[tuple[str, str, str], ResultRow]]:
         """Return the rows of a figure by seed and key; seeds without any are left out."""
         found = {}
         for seed, cells in self._cells.get((figure.system, figure.role), {}).items():

@@ -25,13 +25,14 @@ from medprism.evaluation.bench.pages import (
     show,
 )
 from medprism.evaluation.bench.quoted import quoted_grids
-from medprism.evaluation.bench.runs import RUNS, describe_run, is_finished
+from medprism.evaluation.bench.runs import RUNS, describe_run
 from medprism.evaluation.bench.tables import TABLED, make_tables, paired_difference, title_of
 from medprism.evaluation.benchmark import read_cells
 from medprism.evaluation.comparison import common_rows
 from medprism.evaluation.convergence import curves_of
 from medprism.evaluation.results import Cell
 from medprism.metrics.bootstrap import Interval
+from medprism.training.run import is_finished
 
 FORMAT: Final = "medprism-bench"
 VERSION: Final = 1
@@ -55,7 +56,8 @@ def write_bench(out: Path) -> Written:
         FormatVersionError: a file of the bench is damaged or of a newer version.
     """
     cells = read_cells(out / CELLS)
-    runs = [describe_run(folder) for folder in _finished(out)]
+    folders = _finished(out)
+    runs = [describe_run(folder) for folder in folders]
     tables = make_tables(cells)
     findings = judge(cells)
     measured = (grid_of(table) for table in tables)
@@ -78,7 +80,7 @@ def write_bench(out: Path) -> Written:
     page = out / "bench.html"
     write_bytes(page, render_html(facts, grids, [drawn] if drawn else []).encode())
     systems = tuple(dict.fromkeys(cell.method for cell in cells))
-    return Written(tuple(one.name for one in _finished(out)), systems, page)
+    return Written(tuple(one.name for one in folders), systems, page)
 
 
 @dataclass(frozen=True)

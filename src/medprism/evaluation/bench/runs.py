@@ -21,7 +21,7 @@ from medprism.core.errors import ConfigError, InternalError, StoreError
 from medprism.core.progress import Progress
 from medprism.data.diet import choose_diet
 from medprism.data.episode import EpisodeSampler
-from medprism.data.store import SliceStore, read_manifest
+from medprism.data.store import SliceStore
 from medprism.engines.engine import REFERENCE_ENGINE
 from medprism.engines.loaded import LoadedModel
 from medprism.evaluation.bench.systems import SIZES, SYSTEMS
@@ -30,7 +30,7 @@ from medprism.models.segmenter import Segmenter
 from medprism.training.config import StageConfig, TrainConfig
 from medprism.training.figures import JsonLines
 from medprism.training.loop import STATE_FILE, Schedule, train
-from medprism.training.run import SAVE_STEPS
+from medprism.training.run import SAVE_STEPS, is_finished, parts_of
 from medprism.training.run_length import check_length
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.state import read_average, read_document
@@ -167,7 +167,7 @@ def _lay_out(order: BenchOrder, folder: Path) -> None:
         partial=diet.partial,
         sets=tuple(info.name for info in diet.infos),
         store=order.store.resolve(),
-        parts=_parts(order.store, tuple(info.name for info in diet.infos)),
+        parts=parts_of(order.store, tuple(info.name for info in diet.infos)),
         synthetic=0.0,
         task_change=0.0,
         start=None,
@@ -211,11 +211,6 @@ def _chosen(store: SliceStore, datasets: tuple[str, ...]) -> SliceStore:
     return store.only(set(datasets)) if datasets else store
 
 
-def _parts(store: Path, sets: tuple[str, ...]) -> dict[str, str]:
-    entries = (read_manifest(store) or {"datasets": {}})["datasets"]
-    return {name: str(entries[name]["part"]) for name in sets}
-
-
 def _refuse_other(order: BenchOrder, record: RunRecord, folder: Path) -> None:
     held = (record.timing.get("size"), record.config.stages[0].size, record.timing.get("datasets"))
     if held != (order.size, order.side, list(order.datasets)):
@@ -223,20 +218,11 @@ def _refuse_other(order: BenchOrder, record: RunRecord, folder: Path) -> None:
             f"{folder} holds a run of size, side and sets {held}, not "
             f"{(order.size, order.side, list(order.datasets))}; choose another folder"
         )
-    if _parts(order.store, record.sets) != dict(record.parts):
+    if parts_of(order.store, record.sets) != dict(record.parts):
         raise StoreError(
             f"the store {order.store} has changed since the run {folder} was laid out; choose "
             "another folder of results"
         )
-
-
-def is_finished(folder: Path) -> bool:
-    """Say whether a run has taken its last step."""
-    state = folder / STATE_FILE
-    if not state.exists():
-        return False
-    document = read_document(state)
-    return bool(document["step"] >= document["config"]["steps"])
 
 
 def _build(order: BenchOrder, classes: int) -> nn.Module:

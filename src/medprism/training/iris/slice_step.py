@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import torch
 from torch import nn
 
 from medprism.models.iris.slices import SliceIris
@@ -14,7 +13,7 @@ from medprism.training.config import StepPlan, TrainConfig
 from medprism.training.distributed import add_up
 from medprism.training.loop import Learner
 from medprism.training.optim import make_optimizer
-from medprism.training.step import Batch, StepRandomness, StepResult, mean_dice
+from medprism.training.step import Batch, StepRandomness, StepResult, encode_references, mean_dice
 
 # The tensors that have one row a class.
 BANK_ROWS: Final = ("iris.bank.content", "iris.bank.count")
@@ -30,10 +29,7 @@ class SliceStep(nn.Module):
     def forward(self, batch: Batch, plan: StepPlan, randomness: StepRandomness) -> StepResult:
         """Return cross-entropy + Dice, the mean over requests; of the plan's rounds one is done."""
         features = self.model.encode(batch.images).select(batch.image_index)
-        valid = torch.ones(batch.reference_masks.shape[:2], dtype=torch.bool)
-        references = self.model.encode_references(
-            batch.reference_images, batch.reference_masks, valid
-        )
+        references = encode_references(self.model, batch)
         decoded = self.model.decode(features, Prompts(references=references))
         logits = canvas_logits(decoded, (batch.target.shape[1], batch.target.shape[2]))
         loss = class_losses(logits[:, None], batch.target[:, None]).mean()

@@ -6,6 +6,7 @@ encoder's maps into one map at 1/2. Each rival adds its own mechanism where its 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,7 +83,7 @@ class WayUp(nn.Module):
         return F.relu(self.norm(x))
 
 
-class Rival(nn.Module):
+class Rival(nn.Module, ABC):
     """A `Segmenter` with K-Prism's image encoder; `accepts` says what it can be asked with.
 
     A mechanism that has no encoder of images says so; it has an `encode` of its own.
@@ -131,11 +132,11 @@ class Rival(nn.Module):
         check_asked(type(self).__name__, self.accepts, prompts)
         return Decoded(self.answer(features, prompts), ())
 
+    @abstractmethod
     def answer(
         self, features: Features, prompts: Prompts
     ) -> Float[Tensor, "requests height width"]:
         """Return the logits of every request, on a grid that divides the canvas."""
-        raise NotImplementedError
 
 
 def check_asked(name: str, accepts: Accepts, prompts: Prompts) -> None:
