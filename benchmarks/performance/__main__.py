@@ -33,7 +33,7 @@ from benchmarks.performance.profile import before_and_after
 from benchmarks.performance.report import Figured, draw_growth, experts, ratios, tables
 from benchmarks.results_page import replace_part
 from medprism.core.durable import write_bytes
-from medprism.engines.engine import available_engines, package_versions
+from medprism.engines.engine import REFERENCE_ENGINE, available_engines, package_versions
 from medprism.models.catalog import PRESETS
 
 QUIET: Final = 0.5
@@ -50,17 +50,21 @@ def plan(cases: tuple[Setting, ...], engines: tuple[str, ...], scale: Scale) -> 
     for case in cases:
         small = case.side <= 256
         for engine in engines:
-            yield from lines(Setting(case.preset, case.side, engine), scale, has_volume=small)
-        yield from training_lines(case, scale)
+            amount = scale if engine == REFERENCE_ENGINE else scale.brief()
+            yield from lines(Setting(case.preset, case.side, engine), amount, has_volume=small)
+        # The paper's size learns on accelerators.
+        if case.preset != "kprism-base":
+            yield from training_lines(case, scale)
     for case in {one.preset: one for one in cases}.values():
         yield from size_lines(case, scale)
     yield from expert_lines(cases[0], scale)
 
 
-def figure(line: Line, threads: int, repeats: int, rates: Rates) -> Figured:
+def figure(line: Line, threads: int, repeats: int, seconds: float, rates: Rates) -> Figured:
     """Measure one line."""
     setting = line.setting
-    way = Way(repeats, threads, "openvino" not in setting.engine, line.learns)
+    counts = "openvino" not in setting.engine and line.table != "slices"
+    way = Way(repeats, threads, seconds, counts, line.learns)
     precision = "bf16" if line.learns else setting.precision
 
     def prepare() -> object:
@@ -96,6 +100,7 @@ def fill_page(page: Path, parts: dict[str, str]) -> None:
 def main(
     threads: Annotated[str, typer.Option(help="Numbers of CPU threads.")] = "1,2",
     repeats: Annotated[int, typer.Option(help="Repeats a figure.")] = 5,
+    seconds: Annotated[float, typer.Option(help="A figure's repeats end after these.")] = 6.0,
     presets: Annotated[str, typer.Option(help="Only these presets.")] = "",
     engines: Annotated[str, typer.Option(help="Only these engines (default: all here).")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Nano, few figures: for a test.")] = False,
@@ -122,9 +127,11 @@ def main(
     rates = {count: _rates_apart(count, repeats, 256 if quick else 2048) for count in counts}
     for count in counts:
         for line in plan(cases, chosen, scale):
-            found.append(figure(line, count, repeats, rates[count]))
+            found.append(figure(line, count, repeats, seconds, rates[count]))
             done = found[-1]
             typer.echo(f"{done.where}: {line.what}: {done.cost.cpu_seconds:.3f} CPU s", err=True)
+            if as_json is not None:
+                _write_json(as_json, found, rates, load)
     parts = {
         "conditions": conditions(rates, load),
         "figures": tables(found),
@@ -133,8 +140,6 @@ def main(
         "profile": before_and_after(cases[0], counts[0]),
     }
     typer.echo("\n\n".join(parts.values()))
-    if as_json is not None:
-        _write_json(as_json, found, rates, load)
     if page is not None:
         draw_growth(found, page.with_name(PLOT))
         fill_page(page, {**parts, "plot": f"![Cost against amounts]({PLOT})"})

@@ -26,8 +26,8 @@ class Cost:
     """What a piece of work takes; medians of several repeats.
 
     `share` is GFLOP a CPU-second over the rate of a matrix product in the same precision, timed in
-    the same run on as many threads; None where the work has no arithmetic to count. `megabytes` is
-    the peak of the whole process, interpreter and weights included.
+    the same run on as many threads; None where arithmetic was not counted. `megabytes` is the peak
+    of the whole process, interpreter and weights included.
     """
 
     cpu_seconds: float
@@ -36,6 +36,7 @@ class Cost:
     megabytes: float
     gflop: float | None
     share: float | None
+    repeats: int
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ def matmul_rates(repeats: int, side: int = MATMUL) -> Rates:
 class Way:
     """How a piece of work is measured.
 
-    With `counts` its arithmetic is counted in one more repeat, which only PyTorch's own operations
-    allow; with `learns` gradients are kept.
+    Repeats end once they have taken `seconds`; there is at least one. With `counts` its arithmetic
+    is counted in one more repeat, which only PyTorch's own operations allow; with `learns` gradients
+    are kept.
     """
 
     repeats: int
     threads: int
+    seconds: float
     counts: bool = True
     learns: bool = False
 
@@ -96,6 +99,7 @@ def measure(prepare: Callable[[], Work], rate: float, way: Way) -> Cost:
         megabytes=round(megabytes, 1),
         gflop=None if gflop is None else round(gflop, 3),
         share=None if gflop is None or seconds == 0 else round(gflop / seconds / rate, 4),
+        repeats=len(cpu),
     )
 
 
@@ -104,7 +108,9 @@ def _child(pipe: Connection, prepare: Callable[[], Work], way: Way) -> None:
     with torch.inference_mode(not way.learns):
         work = prepare()
         work()
-        taken = [_cpu(work) for _ in range(way.repeats)]
+        taken = [_cpu(work)]
+        while len(taken) < way.repeats and sum(wall for _, wall in taken) < way.seconds:
+            taken.append(_cpu(work))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         gflop = None
         if way.counts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from benchmarks.performance.cost import Work
@@ -41,6 +41,16 @@ class Scale:
     experts: tuple[int, ...] = (1, 2, 3, 4, 5)
     volume_classes: int = 13
     batch: int = 4
+
+    def brief(self) -> Scale:
+        """Return what is measured of engines beside the reference: what has a target."""
+        return replace(
+            self,
+            classes=tuple(one for one in self.classes if one in (1, 13)),
+            references=tuple(one for one in self.references if one != 3),
+            clicks=self.clicks[:1],
+            slices=self.slices[-1:],
+        )
 
 
 QUICK: Final = Scale((1, 3), (1, 2), (1,), (2,), (32,), (1, 2), 2, 1)

@@ -21,6 +21,7 @@ _HEADER: Final = (
     "peak MB",
     "GFLOP",
     "share of matmul",
+    "repeats",
 )
 GROWTH: Final = ("classes", "references", "clicks", "slices", "sizes")
 
@@ -62,6 +63,7 @@ def _row(one: Figured) -> list[str]:
         f"{cost.megabytes:.0f}",
         "-" if cost.gflop is None else f"{cost.gflop:.1f}",
         "-" if cost.share is None else f"{cost.share:.0%}",
+        str(cost.repeats),
     ]
 
 

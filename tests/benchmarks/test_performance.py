@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import sleep
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import typer
 from benchmarks.performance import __main__ as performance
 from benchmarks.performance.cost import Cost, Way, measure
 from benchmarks.performance.pieces import Bench, Setting, literal_session
-from benchmarks.performance.plan import LITERAL, QUICK, SESSION, Line, expert_lines, lines
+from benchmarks.performance.plan import LITERAL, QUICK, SESSION, Line, Scale, expert_lines, lines
 from benchmarks.performance.report import Figured, experts, ratios, tables
 from typer.testing import CliRunner
 
@@ -20,7 +21,7 @@ SMALL = QUICK.__class__((1, 2), (1,), (1,), (), (32,), (1, 2), 2, 1)
 
 def _figured(what: str, table: str, seconds: float, amount: int | None = None) -> Figured:
     line = Line(NANO, table, what, lambda bench: bench.encode(), amount)
-    return Figured(line, 1, Cost(seconds, seconds, seconds, 100.0, 1.0, 0.5))
+    return Figured(line, 1, Cost(seconds, seconds, seconds, 100.0, 1.0, 0.5, 5))
 
 
 def test_a_matrix_product_costs_what_arithmetic_says() -> None:
@@ -28,7 +29,7 @@ def test_a_matrix_product_costs_what_arithmetic_says() -> None:
         one = torch.randn(64, 32)
         return lambda: one @ one.T
 
-    cost = measure(prepare, 10.0, Way(repeats=2, threads=1))  # type: ignore[arg-type]
+    cost = measure(prepare, 10.0, Way(2, 1, seconds=9.0))  # type: ignore[arg-type]
     assert cost.gflop == pytest.approx(2 * 64 * 64 * 32 / 1e9, abs=5e-4)
     assert cost.wall_p95 >= cost.wall_p50 >= 0
     assert cost.megabytes > 10
@@ -39,7 +40,7 @@ def test_a_measurement_that_dies_is_no_figure() -> None:
         raise SystemExit(3)
 
     with pytest.raises(RuntimeError, match="status 3"):
-        measure(prepare, 1.0, Way(repeats=1, threads=1))  # type: ignore[arg-type]
+        measure(prepare, 1.0, Way(1, 1, seconds=9.0))  # type: ignore[arg-type]
 
 
 def test_the_literal_session_encodes_every_time_and_ends_alike() -> None:
@@ -113,3 +114,14 @@ def test_a_busy_machine_fills_no_page(monkeypatch: pytest.MonkeyPatch, tmp_path:
     app.command()(performance.main)
     ended = CliRunner().invoke(app, ["--page", str(tmp_path / "page.md")])
     assert ended.exit_code == 2
+
+
+def test_repeats_end_once_they_have_taken_their_seconds() -> None:
+    cost = measure(lambda: lambda: sleep(0.05), 1.0, Way(50, 1, seconds=0.12, counts=False))
+    assert 1 < cost.repeats <= 3
+
+
+def test_other_engines_are_measured_where_there_is_a_target() -> None:
+    brief = Scale().brief()
+    assert (brief.classes, brief.references, brief.slices) == ((1, 13), (1, 9, 32), (133,))
+    assert brief.clicks == (1,)
