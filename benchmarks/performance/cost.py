@@ -61,8 +61,8 @@ class Way:
     """How a piece of work is measured.
 
     Repeats end once they have taken `seconds`; there is at least one. With `counts` its arithmetic
-    is counted in one more repeat, which only PyTorch's own operations allow; with `learns` gradients
-    are kept.
+    is counted in one more repeat, which only PyTorch's own operations allow; with `learns` it keeps
+    gradients.
     """
 
     repeats: int
