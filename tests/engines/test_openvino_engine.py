@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from medprism.engines.graph_store import GraphStore
 from medprism.engines.graphs import export_graph
-from medprism.models.kprism.config import kprism_nano
+from medprism.models.kprism.config import KPrismConfig, kprism_nano
 from medprism.models.kprism.model import KPrism
 from medprism.models.segmenter import Segmenter
 from tests.models.kprism.questions import draw_question, make_model, prompts_of
@@ -25,6 +26,11 @@ def model() -> KPrism:
     return make_model(kprism_nano)
 
 
+def without_fine_output(classes: int) -> KPrismConfig:
+    config = kprism_nano(classes)
+    return replace(config, decoder=replace(config.decoder, fine_hidden=0))
+
+
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 @torch.no_grad()
 def test_answers_are_those_of_the_reference(precision: str, model: KPrism) -> None:
@@ -39,6 +45,20 @@ def test_answers_are_those_of_the_reference(precision: str, model: KPrism) -> No
         found = engine.decode(features, prompts_of(engine, question, kind))  # type: ignore[arg-type]
         wanted = model.decode(expected, prompts_of(model, question, kind))
         assert float((found.logits - wanted.logits).abs().max()) < TOLERANCE[precision]
+
+
+@torch.no_grad()
+def test_a_model_that_ignores_its_finest_maps_answers_too(tmp_path: Path) -> None:
+    model = make_model(without_fine_output)
+    engine = OpenVinoSegmenter(GraphStore(model, "coarse"), "f32", 1)
+    question = draw_question(48, 80, requests=1, refs=1, clicks=1)
+    for kind in ("semantic", "refine-in-context"):
+        found = engine.decode(
+            engine.encode(question.image),
+            prompts_of(engine, question, kind),  # type: ignore[arg-type]
+        )
+        wanted = model.decode(model.encode(question.image), prompts_of(model, question, kind))
+        assert float((found.logits - wanted.logits).abs().max()) < TOLERANCE["f32"]
 
 
 def test_a_graph_is_traced_once_a_model(

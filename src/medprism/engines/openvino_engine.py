@@ -88,9 +88,15 @@ class OpenVinoSegmenter:
         return Decoded(logits, ())
 
     def _run(self, graph: str, named: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        request = self._ready(graph).create_infer_request()
-        given = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in named.items()}
-        results = request.infer(given, share_inputs=True)
+        compiled = self._ready(graph)
+        # What a model does not look at, such as its finest maps, OpenVINO drops from the inputs.
+        used = {name for port in compiled.inputs for name in port.names}
+        given = {
+            name: np.ascontiguousarray(tensor.numpy())
+            for name, tensor in named.items()
+            if name in used
+        }
+        results = compiled.create_infer_request().infer(given, share_inputs=True)
         # Copied, because the request owns the memory.
         return tuple(torch.from_numpy(np.array(one)) for one in results.values())
 
