@@ -15,5 +15,5 @@ Most = Annotated[int | None, typer.Option(help="At most this many cases a side."
 PresetName = Annotated[str, typer.Option("--preset", help="Preset whose settings it has.")]
 Threads = Annotated[int, typer.Option(help="CPU threads.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of a training, or --minutes.")]
-Minutes = Annotated[float | None, typer.Option(help="Minutes of a training, or --steps.")]
+Minutes = Annotated[float | None, typer.Option(help="CPU minutes of a training, or --steps.")]
 Seed = Annotated[int, typer.Option(help="Where all that is random comes from.")]

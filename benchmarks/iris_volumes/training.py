@@ -1,6 +1,7 @@
 """Models that are trained to be measured: for steps or minutes, and gone on with where it stopped.
 
-What is measured is the running average of the weights, as Iris ships it (`training.iris.run`).
+Minutes are of CPU time, which others on the machine leave alone. What is measured is the running
+average of the weights, as Iris ships it (`training.iris.run`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import torch
 import typer
 from torch import Tensor
 
 from benchmarks.training_length import Length
 from medprism.core.durable import make_folder, read_json, write_json
 from medprism.data.volume_episode import VolumeEpisodes
+from medprism.training.initial import draw_weights
 from medprism.training.iris.config import IrisTrainConfig
 from medprism.training.iris.lesson import LearnsVolumes
 from medprism.training.iris.loop import train_volumes
@@ -36,18 +37,16 @@ MakeLearner = Callable[[], LearnsVolumes]
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The averaged weights of a training, and how far it came."""
+    """The averaged weights of a training, and how many steps it took."""
 
     weights: dict[str, Tensor]
     steps: int
-    minutes: float
 
 
 @dataclass
 class Watch:
-    """A log and progress that shows losses, counts steps, and stops at a time."""
+    """A log and progress that shows losses and counts steps."""
 
-    until: float = float("inf")
     steps: int = 0
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -60,15 +59,8 @@ class Watch:
         self.steps += 1
 
     def is_cancelled(self) -> bool:
-        """Return True when the time is over (of steps, not of reading)."""
-        return time.monotonic() >= self.until
-
-
-def seeded(make: MakeLearner, seed: int) -> LearnsVolumes:
-    """Make a learner with the weights of a seed; nobody else's draws change."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
+        """Return False."""
+        return False
 
 
 def plan_steps(
@@ -96,9 +88,10 @@ def plan_steps(
         return int(plan["steps"])
     steps = length.steps
     if steps is None:
-        started = time.monotonic()
-        seconds = time_volume_steps(seeded(make, config.seed), episodes.draw, config)
-        left = 60 * (length.minutes or 0.0) - (time.monotonic() - started)
+        clock = time.process_time
+        started, learner = clock(), draw_weights(config.seed, make)
+        seconds = time_volume_steps(learner, episodes.draw, config, clock)
+        left = 60 * (length.minutes or 0.0) - (clock() - started)
         steps = max(1, int(left / seconds))
     write_json(folder / PLAN, FORMAT, VERSION, {"asked": asked, "steps": steps})
     return steps
@@ -113,29 +106,21 @@ def train(
 ) -> Trained:
     """Train for steps or minutes, or go on with the training that `folder` holds.
 
-    The schedule falls over the steps that the first ones say will fit; where the clock is faster
-    than they said, it stops the training.
-
     Raises:
         BadParameter: see `plan_steps`.
         InternalError: the loss is not finite.
     """
     chosen = replace(config, steps=plan_steps(make, episodes, config, length, folder))
-    state = folder / STATE_FILE
-    spent = float(read_document(state)["seconds"]) if state.exists() else 0.0
-    left = float("inf") if length.minutes is None else 60 * length.minutes - spent
-    if not state.exists() or left > 0:
-        watch = Watch(time.monotonic() + left)
-        train_volumes(
-            seeded(make, config.seed),
-            episodes.draw,
-            chosen,
-            folder,
-            schedule=Schedule(save_every=SAVE_EVERY, log_every=LOG_EVERY),
-            validate=None,
-            on_best=None,
-            log=watch,
-            progress=watch,
-        )
-    document = read_document(state)
-    return Trained(read_average(state), int(document["step"]), float(document["seconds"]) / 60)
+    state, watch = folder / STATE_FILE, Watch()
+    train_volumes(
+        draw_weights(config.seed, make),
+        episodes.draw,
+        chosen,
+        folder,
+        schedule=Schedule(save_every=SAVE_EVERY, log_every=LOG_EVERY),
+        validate=None,
+        on_best=None,
+        log=watch,
+        progress=watch,
+    )
+    return Trained(read_average(state), int(read_document(state)["step"]))

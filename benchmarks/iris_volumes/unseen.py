@@ -24,7 +24,6 @@ from benchmarks.iris_volumes.cases import (
 )
 from benchmarks.iris_volumes.options import (
     Data,
-    Minutes,
     Most,
     Names,
     Out,
@@ -141,7 +140,7 @@ def main(
     data: Data,
     out: Out,
     steps: Steps = None,
-    minutes: Minutes = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes by the clock, or --steps.")] = None,
     without: Annotated[
         str, typer.Option(help="Classes that training must not see, with commas.")
     ] = ",".join(UNSEEN),

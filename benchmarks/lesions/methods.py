@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from medprism.models.zoo.sam2unet import SAM2UNet
 from medprism.models.zoo.spider import Spider
 from medprism.models.zoo.unet import UNet, UNetConfig
 from medprism.training.config import PhaseConfig, TrainConfig
+from medprism.training.initial import draw_weights
 from medprism.training.recipes import tpseg_compact as compact_recipe
 from medprism.training.recipes import tpseg_nano as nano_recipe
 
@@ -118,6 +118,4 @@ ABLATIONS: Final = ("tpseg", "tpseg-shared", "tpseg-task", "tpseg-learned", "tps
 
 def build(method: Method, size: Size, tasks: int, seed: int) -> nn.Module:
     """Return a model of one method; the same seed draws the same weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return method.build(size, tasks)
+    return draw_weights(seed, lambda: method.build(size, tasks))

@@ -36,6 +36,7 @@ from medprism.metrics.presence import presence_score
 from medprism.models.zoo.unet import UNet, UNetConfig
 from medprism.objectives.cross_entropy import cross_entropy
 from medprism.objectives.dice_loss import dice_loss
+from medprism.training.initial import draw_weights
 
 _LOG = logging.getLogger(__name__)
 
@@ -133,9 +134,8 @@ def train_unet(store: SliceStore, targets: Sequence[Target], run: UNetRun) -> UN
         raise StoreError(
             f"set {dataset!r} has no train slice, so no UNet can be trained on it; choose another"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
-        model = UNet(UNetConfig(classes=len(targets), widths=run.widths))
+    config = UNetConfig(classes=len(targets), widths=run.widths)
+    model = draw_weights(run.seed, lambda: UNet(config))
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     steps = run.steps
     if steps is None:

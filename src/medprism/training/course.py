@@ -7,19 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from medprism.data.diet import choose_diet
 from medprism.data.episode import EpisodeConfig, EpisodeSampler
 from medprism.data.store import SliceStore
-from medprism.models.catalog import PRESETS, SLICE_IRIS_PRESETS, TPSEG_PRESETS
+from medprism.models.catalog import PRESETS, SLICE_IRIS_PRESETS
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.iris.slices import SliceIris
 from medprism.models.kprism.model import KPrism
 from medprism.models.tpseg.model import TPSeg, task_rows
 from medprism.training.config import TrainConfig
-from medprism.training.initial import begin_with
+from medprism.training.external_trunk import (
+    choose_trunk,
+    describe_trunk,
+    load_external,
+    task_settings,
+)
+from medprism.training.initial import begin_with, draw_weights
 from medprism.training.iris.slice_step import BANK_ROWS, learn_slices
 from medprism.training.loop import MakeLearner, learn_everything
 from medprism.training.pretrained import start_trunk
@@ -72,6 +77,7 @@ def _choose_classes(
 def _choose_tasks(
     store: SliceStore, order: RunOrder, checkpoint: Checkpoint | None, config: TrainConfig
 ) -> tuple[TaskChoice, TrainConfig]:
+    config = choose_trunk(order.trunk, checkpoint, config)
     start = None if checkpoint is None else checkpoint.info.concepts
     diet = choose_diet(store, order.licences, start)
     if start is None or config.phases is None or not order.added:
@@ -82,9 +88,8 @@ def _choose_tasks(
 
 def _build_classes(record: RunRecord, checkpoint: Checkpoint | None) -> KPrism:
     preset = PRESETS[record.config.preset]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(record.config.seed)
-        model = KPrism(preset.config(len(record.concepts)))
+    classes = len(record.concepts)
+    model = draw_weights(record.config.seed, lambda: KPrism(preset.config(classes)))
     if checkpoint is None:
         start_trunk(model, record.config.pretrained)
     else:
@@ -93,10 +98,11 @@ def _build_classes(record: RunRecord, checkpoint: Checkpoint | None) -> KPrism:
 
 
 def _build_tasks(record: RunRecord, checkpoint: Checkpoint | None) -> TPSeg:
-    preset = TPSEG_PRESETS[record.config.preset]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(record.config.seed)
-        model = TPSeg(preset.config(len(record.concepts)))
+    config = record.config
+    settings = task_settings(config, len(record.concepts))
+    model = draw_weights(config.seed, lambda: TPSeg(settings))
+    if record.trunk is not None and config.trunk is not None:
+        load_external(model.trunk, Path(record.trunk), config.trunk)
     if checkpoint is not None:
         begin_with(model, checkpoint, task_rows(model))
     return model
@@ -104,9 +110,8 @@ def _build_tasks(record: RunRecord, checkpoint: Checkpoint | None) -> TPSeg:
 
 def _build_slices(record: RunRecord, checkpoint: Checkpoint | None) -> SliceIris:
     preset = SLICE_IRIS_PRESETS[record.config.preset]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(record.config.seed)
-        model = SliceIris(preset.config(len(record.concepts)))
+    classes = len(record.concepts)
+    model = draw_weights(record.config.seed, lambda: SliceIris(preset.config(classes)))
     if checkpoint is not None:
         begin_with(model, checkpoint, BANK_ROWS)
     return model
@@ -126,15 +131,21 @@ def _describe_nothing(record: RunRecord, store: SliceStore) -> dict[str, Any]:
 
 
 def _describe_tasks(record: RunRecord, store: SliceStore) -> dict[str, Any]:
-    """Return the tasks, and what the checkpoint that the run began with was made of."""
+    """Return the tasks, and what the weights that the run began with were made of."""
+    origin, licence = record.config.trunk, weights_licence(store.infos.values())
+    card: dict[str, Any] = {} if origin is None else {"trunk": describe_trunk(origin)}
     if record.start is None:
-        return {"tasks": describe_tasks(store, record.concepts, record.partial)}
+        card["tasks"] = describe_tasks(store, record.concepts, record.partial)
+        if origin is not None:
+            card["licence"] = f"{licence}; the trunk's: {card['trunk']['licence']}"
+        return card
     parent = load_checkpoint(Path(record.start))
-    card, sets = parent.info.card, list(parent.info.training.get("sets", ()))
-    own = weights_licence(store.infos.values())
+    former, sets = parent.info.card, list(parent.info.training.get("sets", ()))
+    before, old = former.get("tasks", ()), former.get("licence", "no licence stated")
     return {
-        "tasks": describe_tasks(store, record.concepts, record.partial, card.get("tasks", ())),
-        "licence": f"{own}; began with weights under: {card.get('licence', 'no licence stated')}",
+        **card,
+        "tasks": describe_tasks(store, record.concepts, record.partial, before),
+        "licence": f"{licence}; began with weights under: {old}",
         "parent": {"name": parent.info.name, "hash": parent.weights_hash, "sets": sets},
     }
 

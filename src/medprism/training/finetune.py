@@ -34,7 +34,7 @@ from medprism.models.kprism.config import KPrismConfig
 from medprism.models.kprism.model import KPrism
 from medprism.training.batches import DrawsEpisodes
 from medprism.training.config import StageConfig, TrainConfig
-from medprism.training.initial import CLASS_TENSORS, begin_with
+from medprism.training.initial import CLASS_TENSORS, begin_with, draw_weights
 from medprism.training.lesson import Lesson
 from medprism.training.likeness import scan
 from medprism.training.loop import STATE_FILE, Learner, Schedule, train
@@ -297,9 +297,7 @@ class _FineTuning:
 
     def _build(self, start: _Start) -> KPrism:
         """Return the model a fine-tuning begins with; the same seed gives the same weights."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            model = KPrism(self.settings)
+        model = draw_weights(self.config.seed, lambda: KPrism(self.settings))
         begin_with(model, self.parent)
         tables = dict(model.named_parameters())
         with torch.no_grad():

@@ -1,9 +1,9 @@
-"""Begin a run with the weights of a checkpoint; its class table may have grown since."""
+"""What a run begins with: weights drawn by a seed, or those of a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,17 @@ from torch import Tensor, nn
 from medprism.core.errors import CheckpointError
 from medprism.models.checkpoint import Checkpoint
 
+Built = TypeVar("Built")
+
 # The tensors that have one row a class.
 CLASS_TENSORS: Final = ("classes.content", "classes.position")
+
+
+def draw_weights(seed: int, make: Callable[[], Built]) -> Built:
+    """Make something whose weights are drawn by a seed; nobody else's draws change."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
 
 
 def begin_with(

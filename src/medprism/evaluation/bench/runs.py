@@ -29,6 +29,7 @@ from medprism.models.checkpoint import hash_tensors
 from medprism.models.segmenter import Segmenter
 from medprism.training.config import StageConfig, TrainConfig
 from medprism.training.figures import JsonLines
+from medprism.training.initial import draw_weights
 from medprism.training.loop import STATE_FILE, Schedule, train
 from medprism.training.run import SAVE_STEPS, is_finished, parts_of
 from medprism.training.run_length import check_length
@@ -120,9 +121,25 @@ def train_system(order: BenchOrder, out: Path, progress: Progress) -> bool:
 def read_system(order: BenchOrder, out: Path) -> LoadedModel | None:
     """Return a trained system with its averaged weights; None where it is not finished."""
     folder = out / RUNS / order.name
-    if not is_finished(folder):
-        return None
+    return read_run(folder) if is_finished(folder) else None
+
+
+def read_run(folder: Path) -> LoadedModel:
+    """Return the system of a run with its averaged weights; what it is stands in the folder.
+
+    Raises:
+        FormatVersionError, CheckpointError: a file of the run is damaged.
+        ConfigError: no such system or size in this version.
+    """
     record = RunRecord.load(folder)
+    order = BenchOrder(
+        system=record.recipe,
+        store=record.store,
+        steps=record.config.steps,
+        size=str(record.timing["size"]),
+        side=record.config.stages[0].size,
+        seed=record.config.seed,
+    )
     weights = read_average(folder / STATE_FILE)
     model = _build(order, len(record.concepts))
     model.load_state_dict(weights)
@@ -227,9 +244,9 @@ def _refuse_other(order: BenchOrder, record: RunRecord, folder: Path) -> None:
 
 def _build(order: BenchOrder, classes: int) -> nn.Module:
     """Build a system; the same seed draws the same weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(order.seed)
-        return SYSTEMS[order.system].build(SIZES[order.size], classes)
+    return draw_weights(
+        order.seed, lambda: SYSTEMS[order.system].build(SIZES[order.size], classes)
+    )
 
 
 def _sampler(record: RunRecord) -> EpisodeSampler:

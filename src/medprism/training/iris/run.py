@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
 from medprism.core.concepts import ConceptTable
@@ -27,7 +26,8 @@ from medprism.models.checkpoint import Checkpoint, CheckpointInfo, load_checkpoi
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.model import Iris
 from medprism.training.best_keeper import BestKeeper
-from medprism.training.initial import begin_with
+from medprism.training.distributed import Replicas
+from medprism.training.initial import begin_with, draw_weights
 from medprism.training.iris.config import IrisTrainConfig, iris_recipe
 from medprism.training.iris.lesson import IrisLearner
 from medprism.training.iris.loop import train_volumes
@@ -204,8 +204,18 @@ class IrisRun:
             _begin(learner.model, self.record.concepts, checkpoint)
         return learner
 
-    def train(self, validate: Validate | None, log: Log, progress: Progress) -> Position:
+    def train(
+        self,
+        validate: Validate | None,
+        log: Log,
+        progress: Progress,
+        replicas: Replicas | None = None,
+        *,
+        recompute: bool = False,
+    ) -> Position:
         """Train until the last step or until cancelled; write the best and the last checkpoint.
+
+        Of several `replicas` the first one writes; `recompute` as in `train_volumes`.
 
         Raises:
             InternalError: the loss is not finite.
@@ -213,8 +223,10 @@ class IrisRun:
         """
         keeper = BestKeeper(partial(self.ship, BEST), log)
         goes_on = (self.folder / STATE_FILE).exists()
+        learner = self._learner() if goes_on else self.first_learner()
+        learner.replicas = replicas or learner.replicas
         position = train_volumes(
-            self._learner() if goes_on else self.first_learner(),
+            learner,
             self.episodes.draw,
             self.record.config,
             self.folder,
@@ -223,8 +235,11 @@ class IrisRun:
             on_best=keeper.keep_best,
             log=keeper,
             progress=progress,
+            replicas=learner.replicas,
+            recompute=recompute,
         )
-        self.ship(LAST, position, read_average(self.folder / STATE_FILE), {})
+        if learner.replicas.rank == 0:
+            self.ship(LAST, position, read_average(self.folder / STATE_FILE), {})
         return position
 
     def ship(
@@ -295,9 +310,7 @@ class IrisRun:
 
 def build_iris_to_train(record: IrisRecord) -> Iris:
     """Return the model a run begins with; the same seed gives the same weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(record.config.seed)
-        return Iris(_model_config(record))
+    return draw_weights(record.config.seed, lambda: Iris(_model_config(record)))
 
 
 def _begin(model: Iris, concepts: ConceptTable, checkpoint: Checkpoint) -> None:

@@ -12,17 +12,23 @@ from medprism.training.iris.config import IrisTrainConfig
 from medprism.training.iris.lesson import LearnsVolumes
 from medprism.training.iris.loop import DrawEpisode, train_volumes
 from medprism.training.loop import Schedule
+from medprism.training.timing import Clock
 
 TIMED_STEPS: Final = 4
 NEVER: Final = 10**9
 
 
-def time_volume_steps(learner: LearnsVolumes, draw: DrawEpisode, config: IrisTrainConfig) -> float:
+def time_volume_steps(
+    learner: LearnsVolumes,
+    draw: DrawEpisode,
+    config: IrisTrainConfig,
+    clock: Clock = time.monotonic,
+) -> float:
     """Return the seconds of a step; the learner is changed by it.
 
     The real loop runs with the run's first episodes; the first step warms up and is not counted.
     """
-    watch = _Watch()
+    watch = _Watch(clock)
     with TemporaryDirectory() as folder:
         train_volumes(
             learner,
@@ -42,6 +48,7 @@ def time_volume_steps(learner: LearnsVolumes, draw: DrawEpisode, config: IrisTra
 class _Watch:
     """A log and progress that notes when steps end."""
 
+    clock: Clock
     ends: list[float] = field(default_factory=list)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -49,7 +56,7 @@ class _Watch:
 
     def report(self, done: int, total: int, message: str = "") -> None:
         """Note the end of a step."""
-        self.ends.append(time.monotonic())
+        self.ends.append(self.clock())
 
     def is_cancelled(self) -> bool:
         """Return False."""
