@@ -7,11 +7,7 @@ into docs/performance.md, which is refused while something else is running.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,6 +15,7 @@ import torch
 import typer
 
 from benchmarks.performance.cost import Rates, Way, load_average, matmul_rates, measure
+from benchmarks.performance.kept import Kept, read_kept
 from benchmarks.performance.pieces import Bench, Setting
 from benchmarks.performance.plan import (
     QUICK,
@@ -31,6 +28,7 @@ from benchmarks.performance.plan import (
 )
 from benchmarks.performance.profile import before_and_after
 from benchmarks.performance.report import Figured, draw_growth, experts, ratios, tables
+from benchmarks.performance.targets import target_table
 from benchmarks.results_page import replace_part
 from medprism.core.durable import write_bytes
 from medprism.engines.engine import REFERENCE_ENGINE, available_engines, package_versions
@@ -75,20 +73,6 @@ def figure(line: Line, threads: int, repeats: int, seconds: float, rates: Rates)
     return Figured(line, threads, measure(prepare, rates.gflops[precision], way))  # type: ignore[arg-type]
 
 
-def conditions(rates: dict[int, Rates], load: float) -> str:
-    """Return one paragraph on the machine and how busy it was."""
-    speeds = "; ".join(
-        f"{threads} thread{'s' if threads > 1 else ''}: "
-        + ", ".join(f"{name} {value:.0f}" for name, value in one.gflops.items())
-        for threads, one in rates.items()
-    )
-    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, {versions}; load average {load:.2f} at the "
-        f"start. Matrix products of 2048 in GFLOP a CPU-second, {speeds}."
-    )
-
-
 def fill_page(page: Path, parts: dict[str, str]) -> None:
     """Replace the marked parts of the page."""
     text = page.read_text(encoding="utf-8")
@@ -105,10 +89,19 @@ def main(
     engines: Annotated[str, typer.Option(help="Only these engines (default: all here).")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Nano, few figures: for a test.")] = False,
     page: Annotated[Path | None, typer.Option(help="Page to fill in.")] = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Also write JSON here.")] = None,
+    as_json: Annotated[
+        Path | None,
+        typer.Option("--json", help="Also keep JSON here, and go on with what it holds."),
+    ] = None,
+    kept: Annotated[
+        Path | None, typer.Option("--from", help="JSON of a run: write its page anew.")
+    ] = None,
 ) -> None:
     """Measure, print tables, and fill in the page."""
     load = load_average()
+    if kept is not None:
+        _publish(read_kept(kept), page)
+        return
     if page is not None and load > QUIET:
         raise typer.BadParameter(
             f"the load average is {load:.2f}; figures for the page need a machine that does "
@@ -125,19 +118,32 @@ def main(
     scale, found, rates = (QUICK if quick else Scale()), [], {}
     # Forked processes hang where the parent has used threads; products are timed after the rest.
     rates = {count: _rates_apart(count, repeats, 256 if quick else 2048) for count in counts}
+    so_far = Kept(found, rates, load, package_versions())
+    if as_json is not None and as_json.exists():
+        so_far.take_over(read_kept(as_json))
+    known = {one.key for one in found}
     for count in counts:
         for line in plan(cases, chosen, scale):
+            if (line.setting, line.table, line.what, count) in known:
+                continue
             found.append(figure(line, count, repeats, seconds, rates[count]))
             done = found[-1]
             typer.echo(f"{done.where}: {line.what}: {done.cost.cpu_seconds:.3f} CPU s", err=True)
             if as_json is not None:
-                _write_json(as_json, found, rates, load)
+                so_far.write(as_json)
+    _publish(so_far, page, {"profile": before_and_after(cases[0], counts[0])})
+
+
+def _publish(kept: Kept, page: Path | None, more: Mapping[str, str] | None = None) -> None:
+    """Print all tables, and put them into the page; parts that were not made stay there."""
+    found = kept.figures
     parts = {
-        "conditions": conditions(rates, load),
+        "conditions": kept.conditions(),
+        "targets": target_table(found),
         "figures": tables(found),
         "ratios": ratios(found),
         "experts": experts(found),
-        "profile": before_and_after(cases[0], counts[0]),
+        **(more or {}),
     }
     typer.echo("\n\n".join(parts.values()))
     if page is not None:
@@ -161,26 +167,6 @@ def _rates_apart(threads: int, repeats: int, side: int) -> Rates:
     found: Rates = ours.recv()
     process.join()
     return found
-
-
-def _write_json(path: Path, found: list[Figured], rates: dict[int, Rates], load: float) -> None:
-    document = {
-        "load": load,
-        "gflops": {str(count): one.gflops for count, one in rates.items()},
-        "versions": package_versions(),
-        "figures": [
-            {
-                **asdict(one.line.setting),
-                "threads": one.threads,
-                "table": one.line.table,
-                "what": one.line.what,
-                "amount": one.line.amount,
-                **asdict(one.cost),
-            }
-            for one in found
-        ],
-    }
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from benchmarks.performance.cost import Cost
+from benchmarks.performance.pieces import Setting
 from benchmarks.performance.plan import LITERAL, SESSION, Line
 from medprism.evaluation.page import table
 
@@ -33,6 +34,11 @@ class Figured:
     line: Line
     threads: int
     cost: Cost
+
+    @property
+    def key(self) -> tuple[Setting, str, str, int]:
+        """What tells it from all other figures."""
+        return self.line.setting, self.line.table, self.line.what, self.threads
 
     @property
     def where(self) -> str:
@@ -104,12 +110,16 @@ def experts(figures: Sequence[Figured]) -> str:
     chosen = [one for one in figures if one.line.table.startswith("experts")]
     counts = sorted({one.line.amount for one in chosen if one.line.amount is not None})
     rows = []
-    for name in dict.fromkeys(one.line.table for one in chosen):
-        found = {one.line.amount: one.cost.cpu_seconds for one in chosen if one.line.table == name}
+    for threads, name in dict.fromkeys((one.threads, one.line.table) for one in chosen):
+        found = {
+            one.line.amount: one.cost.cpu_seconds
+            for one in chosen
+            if (one.threads, one.line.table) == (threads, name)
+        }
         base = found[counts[0]]
         cells = [f"{found[count]:.3f} ({found[count] / base:.2f})" for count in counts]
-        rows.append([name.removeprefix("experts, "), *cells])
-    return table(("CPU s (ratio)", *(f"{count} experts" for count in counts)), rows)
+        rows.append([name.removeprefix("experts, "), str(threads), *cells])
+    return table(("CPU s (ratio)", "threads", *(f"{count} experts" for count in counts)), rows)
 
 
 def draw_growth(figures: Sequence[Figured], path: Path) -> None:

@@ -12,6 +12,7 @@ from benchmarks.performance.cost import Cost, Way, measure
 from benchmarks.performance.pieces import Bench, Setting, literal_session
 from benchmarks.performance.plan import LITERAL, QUICK, SESSION, Line, Scale, expert_lines, lines
 from benchmarks.performance.report import Figured, experts, ratios, tables
+from benchmarks.performance.targets import target_table, targets
 from typer.testing import CliRunner
 
 NANO = Setting("kprism-nano", 32)
@@ -93,6 +94,7 @@ def test_the_command_measures_all_and_fills_the_page(
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     app = typer.Typer()
     app.command()(performance.main)
+    figured, measured = [], performance.measure
     asked = ["--quick", "--threads", "1", "--repeats", "1", "--engines", "torch"]
     printed = CliRunner().invoke(
         app, [*asked, "--page", str(page), "--json", str(tmp_path / "figures.json")]
@@ -103,9 +105,54 @@ def test_the_command_measures_all_and_fills_the_page(
     assert "### kprism-nano, 32 pixels, torch, 1 thread" in text
     assert "aten::" in text
     assert (tmp_path / "performance-growth.png").stat().st_size > 1000
+    _with_fewer(tmp_path / "figures.json", 3)
+    monkeypatch.setattr(performance, "measure", lambda *_: figured.append(1) or measured(*_))
+    went_on = CliRunner().invoke(app, [*asked, "--json", str(tmp_path / "figures.json")])
+    assert went_on.exit_code == 0, went_on.output
+    assert len(figured) == 3
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    again = CliRunner().invoke(app, ["--from", str(tmp_path / "figures.json"), "--page", str(page)])
+    assert again.exit_code == 0, again.output
+    anew = page.read_text(encoding="utf-8")
+    assert _part(anew, "figures") == _part(text, "figures")
+    assert _part(anew, "targets") == _part(text, "targets")
     figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
     assert all(one["cpu_seconds"] > 0 and one["gflop"] > 0 for one in figures)
     assert {"training", "sizes", "main"} < {one["table"] for one in figures}
+
+
+def _with_fewer(path: Path, count: int) -> None:
+    document = json.loads(path.read_text())
+    del document["figures"][-count:]
+    path.write_text(json.dumps(document))
+
+
+def _part(page: str, name: str) -> str:
+    return page.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0]
+
+
+def test_targets_take_the_fastest_engine_and_say_by_how_much_they_are_missed() -> None:
+    def of(engine: str, what: str, seconds: float, threads: int = 1) -> Figured:
+        line = Line(Setting("kprism-base", 512, engine), "main", what, lambda b: b.encode())
+        return Figured(line, threads, Cost(seconds, seconds, seconds, 650.0, 1.0, 0.6, 5))
+
+    figures = [
+        of("torch", SESSION, 20.0),
+        of("torch-bf16", SESSION, 7.0),
+        of("openvino", SESSION, 5.0),
+        of("openvino", SESSION, 1.0, threads=2),
+        of("torch", LITERAL, 50.0),
+        of("torch", "encode", 1.0),
+    ]
+    rows = {(one.what, one.limit): one for one in targets(figures)}
+    session = rows[f"base, 512, {SESSION}", 5.6]
+    assert (session.value, session.engine, session.verdict) == (5.0, "openvino", "holds")
+    plain = rows[f"base, 512, {SESSION}", 16.0]
+    assert (plain.value, plain.verdict) == (20.0, "missed, 1.25 of the target")
+    assert rows[f"base, 512, {SESSION} over its literal form", 0.2].value == pytest.approx(0.1)
+    assert rows["base, 512, share of the matmul rate in the encoder", 0.5].verdict == "holds"
+    assert rows["compact, 256, a further click, p95", 60.0].verdict == "not measured"
+    assert "missed, 1.25" in target_table(figures)
 
 
 def test_a_busy_machine_fills_no_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
