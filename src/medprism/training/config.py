@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from medprism.core.errors import ConfigError
 from medprism.core.randomness import counter_rng
+from medprism.models.tpseg.config import HieraConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,35 @@ class PhaseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrunkOrigin:
+    """Where TP-Seg's trunk came from, if not from training here: it stays as it is.
+
+    `file` is the name of the file, `shape` what its tensors have the shape of (see
+    `models.tpseg.external`), `weights_hash` names the tensors; `settings` are the trunk's own, in
+    place of the preset's.
+    """
+
+    file: str
+    shape: str
+    weights_hash: str
+    settings: HieraConfig
+
+    @classmethod
+    def from_json(cls, payload: object) -> TrunkOrigin:
+        """Build the origin from plain data.
+
+        Raises:
+            ConfigError: a field is missing or unknown, or a setting of the trunk is not usable.
+        """
+        fields = dict(payload) if isinstance(payload, dict) else {}
+        settings = HieraConfig.from_json(fields.pop("settings", None))
+        names = {"file", "shape", "weights_hash"}
+        if fields.keys() != names or not all(isinstance(one, str) for one in fields.values()):
+            raise ConfigError(f"origin of a trunk is incomplete or unknown: {fields}")
+        return cls(settings=settings, **fields)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A whole run. Steps are fixed at its start; everything random comes from `seed` and step.
 
@@ -77,7 +107,7 @@ class TrainConfig:
     over which an augmented copy of the query as its own reference fades out. `class_rate` is the
     rate of the class table beside the run's: a row learns only when its concept is asked for.
     `pretrained` is None for a run whose weights all start at random, `phases` for every model but
-    TP-Seg.
+    TP-Seg, `trunk` where the trunk of TP-Seg is the preset's and learns here.
     """
 
     preset: str
@@ -98,6 +128,7 @@ class TrainConfig:
     bfloat16: bool = True
     pretrained: PretrainedTrunk | None = None
     phases: PhaseConfig | None = None
+    trunk: TrunkOrigin | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.stages:
@@ -133,14 +164,14 @@ class TrainConfig:
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in payload.items()
             }
-            trunk = payload["pretrained"]
-            pretrained = None if trunk is None else PretrainedTrunk(**trunk)
-            # Runs that began before there were phases have none.
-            phases = payload.get("phases")
+            pretrained = payload["pretrained"]
+            # Runs that began before there were phases, or trunks of others, have none.
+            phases, trunk = payload.get("phases"), payload.get("trunk")
             parts = {
                 "stages": stages,
-                "pretrained": pretrained,
+                "pretrained": None if pretrained is None else PretrainedTrunk(**pretrained),
                 "phases": None if phases is None else PhaseConfig(**phases),
+                "trunk": None if trunk is None else TrunkOrigin.from_json(trunk),
             }
             return cls(**{**rest, **parts})
         except (KeyError, TypeError) as error:

@@ -92,7 +92,7 @@ def tpseg_compact(steps: int) -> TrainConfig:
 
 
 def tpseg_base(steps: int) -> TrainConfig:
-    """Return the release's run at 512 pixels [TPSeg]; needs a GPU, and has no trained trunk."""
+    """Return the release's run at 512 pixels [TPSeg]; needs a GPU, and --trunk for its trunk."""
     return TrainConfig(
         preset="tpseg-base",
         steps=steps,

@@ -28,6 +28,7 @@ from medprism.models.checkpoint import load_checkpoint
 from medprism.training.best_keeper import BestKeeper
 from medprism.training.course import course_of, make_sampler
 from medprism.training.distributed import Replicas
+from medprism.training.external_trunk import model_settings
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
 from medprism.training.run_order import RunOrder
 from medprism.training.run_record import RUN_FILE, RunRecord
@@ -90,6 +91,7 @@ class Run:
             synthetic=order.synthetic,
             task_change=order.task_change,
             start=None if order.start is None else str(order.start.resolve()),
+            trunk=None if order.trunk is None else str(order.trunk.resolve()),
             timing={},
         )
         run = cls(folder, record)
@@ -114,7 +116,8 @@ class Run:
             return None
         preset = SEGMENTER_PRESETS[self.record.config.preset]
         concepts = self.record.concepts
-        return make_validate(self.store, concepts, preset.long_side, preset.config(len(concepts)))
+        settings = model_settings(self.record.config, len(concepts))
+        return make_validate(self.store, concepts, preset.long_side, settings)
 
     def train(
         self,
@@ -132,11 +135,14 @@ class Run:
             InternalError: the loss is not finite.
             WriteError: no space; the files on disk stay as they were.
         """
-        path = self.record.start
+        record, path = self.record, self.record.start
         checkpoint = None if path is None else load_checkpoint(Path(path))
+        if (self.folder / STATE_FILE).exists():
+            # The state holds the trunk: where it came from is not needed any more.
+            record = replace(record, trunk=None)
         keeper = BestKeeper(partial(self.ship, BEST), log)
         position = train(
-            self.course.build(self.record, checkpoint),
+            self.course.build(record, checkpoint),
             self.sampler,
             self.record.config,
             self.folder,

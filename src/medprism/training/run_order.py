@@ -32,6 +32,7 @@ class RunOrder:
     task_change: float = 0.0
     tasks: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    trunk: Path | None = None
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
@@ -39,6 +40,7 @@ class RunOrder:
         check_length("the run", self.steps, self.minutes)
         check_seed(self.seed)
         self._check_tasks()
+        self._check_trunk()
 
     def config(self) -> TrainConfig:
         """Return the recipe's settings with this order's seed; a run in minutes has one step."""
@@ -61,4 +63,16 @@ class RunOrder:
             raise ConfigError(
                 "--add-task adds to the tasks of a checkpoint; give it by --init, and leave "
                 "--tasks out"
+            )
+
+    def _check_trunk(self) -> None:
+        if self.trunk is None:
+            return
+        if RECIPES[self.recipe](1).phases is None:
+            raise ConfigError(
+                f"{self.recipe} has no trunk of Hiera; --trunk is for the recipes of TP-Seg"
+            )
+        if self.start is not None:
+            raise ConfigError(
+                "a checkpoint given by --init has its trunk already; leave out --trunk, or --init"
             )

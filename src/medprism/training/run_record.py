@@ -24,8 +24,8 @@ class RunRecord:
     """What `run.json` holds.
 
     `sets` are the training sets, `parts` names the content that each has in the store, `partial`
-    the labels that are not exhaustive; `start` is the checkpoint the run began with; `timing` is
-    what was measured to turn minutes into steps.
+    the labels that are not exhaustive; `start` is the checkpoint the run began with, `trunk` the
+    file that its trunk came from; `timing` is what was measured to turn minutes into steps.
     """
 
     recipe: str
@@ -40,6 +40,7 @@ class RunRecord:
     task_change: float
     start: str | None
     timing: Mapping[str, Any]
+    trunk: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write the record durably."""
@@ -56,6 +57,7 @@ class RunRecord:
             "task_change": self.task_change,
             "start": self.start,
             "timing": dict(self.timing),
+            "trunk": self.trunk,
         }
         write_json(folder / RUN_FILE, FORMAT, VERSION, payload)
 
@@ -85,6 +87,8 @@ class RunRecord:
                 task_change=payload["task_change"],
                 start=payload["start"],
                 timing=payload["timing"],
+                # Runs that began before there were trunks of others have none.
+                trunk=payload.get("trunk"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatVersionError(

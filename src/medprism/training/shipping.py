@@ -16,6 +16,7 @@ from medprism.data.licence import licence_kind
 from medprism.models.catalog import SEGMENTER_PRESETS
 from medprism.models.checkpoint import CheckpointInfo, save_checkpoint, to_half
 from medprism.training.config import TrainConfig
+from medprism.training.external_trunk import model_settings
 from medprism.training.state import Position
 
 INTENDED_USE: Final = (
@@ -51,7 +52,7 @@ def make_info(
     return CheckpointInfo(
         name=config.preset,
         architecture=preset.architecture,
-        config=preset.config(len(concepts)).to_json(),
+        config=model_settings(config, len(concepts)).to_json(),
         concepts=concepts,
         preprocessing={
             "long_side": preset.long_side,

@@ -82,3 +82,16 @@ def test_damaged_settings_are_refused(damage: dict[str, Any]) -> None:
         TPSegConfig.from_json({**tpseg_nano(3).to_json(), **damage})
     with pytest.raises(ConfigError, match="incomplete or unknown"):
         TPSegConfig.from_json({})
+
+
+def test_a_trunk_takes_pixels_on_one_of_two_scales() -> None:
+    trunk = tpseg_nano(3).trunk
+    old = {key: value for key, value in tpseg_nano(3).to_json()["trunk"].items() if key != "pixels"}
+    assert HieraConfig.from_json(old) == trunk
+    assert trunk.pixels == "centred"
+    broken = replace(trunk)
+    object.__setattr__(broken, "pixels", "bgr")
+    with pytest.raises(ConfigError, match="pixels 'bgr' is unknown; use one of 'centred', 'imag"):
+        broken.__post_init__()
+    with pytest.raises(ConfigError, match="settings of a trunk are incomplete or unknown"):
+        HieraConfig.from_json({**old, "odd": 1})

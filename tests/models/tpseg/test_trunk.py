@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from medprism.models.tpseg.config import tpseg_base, tpseg_nano
-from medprism.models.tpseg.trunk import HieraBlock, HieraTrunk, from_windows, into_windows
+from medprism.models.tpseg.trunk import (
+    HieraBlock,
+    HieraTrunk,
+    from_windows,
+    into_windows,
+    to_imagenet,
+)
 
 from .scene import worst
 
@@ -101,3 +109,20 @@ def test_positions_differ_and_an_odd_grid_is_no_trouble() -> None:
     same = torch.ones(1, 3, 96, 160, dtype=torch.float64)
     finest = trunk(same)[0][0]
     assert finest.flatten(1).std(1).min() > 1e-3
+
+
+def test_the_scale_of_imagenet_is_reached_before_the_borders_are_filled_up() -> None:
+    config = tpseg_nano(1).trunk
+    torch.manual_seed(3)
+    centred = HieraTrunk(config).double()
+    imagenet = HieraTrunk(replace(config, pixels="imagenet")).double()
+    imagenet.load_state_dict(centred.state_dict())
+    colours = torch.rand(2, 3, 64, 96, dtype=torch.float64)
+    given = (255 * colours - 127.5) / 63.75
+    mean = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64)[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64)[:, None, None]
+    for one, other in zip(imagenet(given), centred((colours - mean) / deviation), strict=True):
+        assert worst(one, other) < 1e-10
+    # Folded into the first convolution it would be wrong at the borders, which hold zeros.
+    grey = to_imagenet(torch.zeros(1, 3, 4, 4, dtype=torch.float64))
+    assert grey[0, :, 0, 0].tolist() == pytest.approx([0.0655, 0.1964, 0.4178], abs=1e-4)

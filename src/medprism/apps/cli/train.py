@@ -29,6 +29,9 @@ def train(
     add_task: Annotated[
         list[str] | None, typer.Option(help="Task to add to --init, all else kept (repeatable).")
     ] = None,
+    trunk: Annotated[
+        Path | None, typer.Option(help="SAM 2's weights (.safetensors): TP-Seg keeps their trunk.")
+    ] = None,
     synthetic: Annotated[
         float, typer.Option(help="Share of images with made-up regions as targets (0 to 1).")
     ] = 0.0,
@@ -59,6 +62,7 @@ def train(
         init=init,
         tasks=tasks,
         add_task=tuple(add_task or ()),
+        trunk=trunk,
         synthetic=synthetic,
         task_change=task_change,
         without=without,

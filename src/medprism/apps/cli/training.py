@@ -52,6 +52,7 @@ class TrainWish:
     init: Path | None
     tasks: str
     add_task: tuple[str, ...]
+    trunk: Path | None
     synthetic: float
     task_change: float
     without: str
@@ -86,6 +87,7 @@ def _iris_wish(wish: TrainWish) -> IrisWish:
             "--licences": wish.licences,
             "--tasks": wish.tasks,
             "--add-task": wish.add_task,
+            "--trunk": wish.trunk,
             "--synthetic": wish.synthetic,
             "--task-change": wish.task_change,
         },
@@ -138,6 +140,7 @@ def _start(wish: TrainWish, album: _Album) -> Run:
         start=wish.init,
         tasks=split_list(wish.tasks, "--tasks") if wish.tasks else (),
         added=wish.add_task,
+        trunk=wish.trunk,
         synthetic=wish.synthetic,
         task_change=wish.task_change,
         seed=wish.seed,
@@ -171,6 +174,7 @@ def _resume(wish: TrainWish) -> Run:
         "--init": wish.init,
         "--tasks": wish.tasks,
         "--add-task": wish.add_task,
+        "--trunk": wish.trunk,
         "--synthetic": wish.synthetic,
         "--task-change": wish.task_change,
         "--seed": wish.seed is not None,

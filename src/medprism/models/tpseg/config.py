@@ -12,6 +12,9 @@ from medprism.models.blocks.unet import check_counts
 # Which experts adapt a block: one for all tasks (SAM2-UNet's adapter), one a task (the released
 # code), or both, gated (the paper's dual path).
 AdapterKind = Literal["shared", "task", "dual"]
+# What the trunk takes pixels as: from -2 to 2, as every model here is given them, or in deviations
+# from the mean of ImageNet, as the trunks of SAM 2 have learned.
+PixelScale = Literal["centred", "imagenet"]
 
 STAGES: Final = 4
 PATCH_STRIDE: Final = 4
@@ -39,7 +42,8 @@ class HieraConfig:
     `embed` channels and `heads` double from stage to stage; `blocks` and `windows` (positions a
     side) are those of each stage. The blocks numbered in `global_blocks` attend to the whole map.
     `place_grid` is the side of the coarse map of learned positions, `feed` the inner width of the
-    MLPs as a multiple of the block's.
+    MLPs as a multiple of the block's. Images arrive from -2 to 2; with `pixels` "imagenet" the
+    trunk brings them to the scale of ImageNet first.
     """
 
     embed: int
@@ -49,6 +53,7 @@ class HieraConfig:
     global_blocks: tuple[int, ...] = ()
     place_grid: int = 7
     feed: int = 4
+    pixels: PixelScale = "centred"
 
     def __post_init__(self) -> None:
         check_counts(
@@ -61,6 +66,7 @@ class HieraConfig:
             feed=self.feed,
         )
         check_counts("trunk", least=0, global_blocks=self.global_blocks)
+        _check_word("pixels", self.pixels)
         if (len(self.blocks), len(self.windows)) != (STAGES, STAGES):
             raise ConfigError(
                 f"a trunk has {STAGES} stages, got blocks {self.blocks} and windows {self.windows}"
@@ -86,6 +92,18 @@ class HieraConfig:
     def multiple(self) -> int:
         """Every side of an image must be a multiple of this."""
         return int(PATCH_STRIDE * 2 ** (STAGES - 1))
+
+    @classmethod
+    def from_json(cls, payload: object) -> HieraConfig:
+        """Build the settings from plain data.
+
+        Raises:
+            ConfigError: a field is missing, unknown or outside its range.
+        """
+        try:
+            return cls(**_tuples(payload))
+        except TypeError as error:
+            raise ConfigError(f"settings of a trunk are incomplete or unknown: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +169,8 @@ class TPSegConfig:
     def __post_init__(self) -> None:
         check_counts("model", num_tasks=self.num_tasks, adapter_dim=self.adapter_dim)
         check_counts("model", least=0, least_pixels=self.least_pixels)
-        for name, kinds in _WORDS.items():
-            if getattr(self, name) not in kinds:
-                known = ", ".join(repr(kind) for kind in kinds)
-                raise ConfigError(f"{name} {getattr(self, name)!r} is unknown; use one of {known}")
+        for name in ("adapter", "prototype_mode", "prototype_first"):
+            _check_word(name, getattr(self, name))
         momentum = self.prototype_momentum
         if not isinstance(momentum, float) or not 0 <= momentum <= 1:
             raise ConfigError(f"prototype_momentum must be of 0..1, got {momentum!r}")
@@ -177,7 +193,7 @@ class TPSegConfig:
         """
         try:
             parts = {
-                "trunk": HieraConfig(**_tuples(payload["trunk"])),
+                "trunk": HieraConfig.from_json(payload["trunk"]),
                 "decoder": TaskDecoderConfig(**_tuples(payload["decoder"])),
             }
             return cls(**{**payload, **parts})
@@ -189,6 +205,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "adapter": get_args(AdapterKind),
     "prototype_mode": get_args(BankMode),
     "prototype_first": get_args(FirstSight),
+    "pixels": get_args(PixelScale),
 }
 
 
@@ -241,3 +258,10 @@ def _tuples(payload: object) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise ConfigError(f"expected named settings, got {payload!r}")
     return {key: tuple(v) if isinstance(v, list) else v for key, v in payload.items()}
+
+
+def _check_word(name: str, word: object) -> None:
+    kinds = _WORDS[name]
+    if word not in kinds:
+        known = ", ".join(repr(kind) for kind in kinds)
+        raise ConfigError(f"{name} {word!r} is unknown; use one of {known}")

@@ -15,6 +15,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from medprism.core.preprocess import CENTRE, SCALE
 from medprism.models.tpseg.config import PATCH_STRIDE, HieraConfig
 
 Positions = Float[Tensor, "images height width channels"]
@@ -23,6 +24,9 @@ Positions = Float[Tensor, "images height width channels"]
 Adapt = Callable[[int, Tensor], Tensor]
 
 PATCH_KERNEL = 7
+# Of red, green and blue from 0 to 1; what the trunks of SAM 2 were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class HieraTrunk(nn.Module):
@@ -31,6 +35,7 @@ class HieraTrunk(nn.Module):
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
         embed, side = config.embed, config.windows[0]
+        self.pixels = config.pixels
         self.patches = nn.Conv2d(3, embed, PATCH_KERNEL, PATCH_STRIDE, PATCH_KERNEL // 2)
         self.place = nn.Parameter(_small(1, embed, config.place_grid, config.place_grid))
         self.place_in_window = nn.Parameter(_small(1, embed, side, side))
@@ -47,7 +52,7 @@ class HieraTrunk(nn.Module):
 
         The input of every block goes through `adapt` first.
         """
-        x = self.patches(image)
+        x = self.patches(to_imagenet(image) if self.pixels == "imagenet" else image)
         x = rearrange(x + self._place(x.shape[2], x.shape[3]), "b c h w -> b h w c")
         maps = []
         for number, block in enumerate(self.blocks):
@@ -119,6 +124,19 @@ class HieraBlock(nn.Module):
         read = F.scaled_dot_product_attention(query, key, value)
         combined: Tensor = self.combine(rearrange(read, "b n (h w) k -> b h w (n k)", **size))
         return combined
+
+
+def to_imagenet(
+    image: Float[Tensor, "images 3 height width"],
+) -> Float[Tensor, "images 3 height width"]:
+    """Return images from -2 to 2 on the scale of ImageNet: less its mean, in its deviations.
+
+    Before the first convolution and not folded into its weights, since its padding is zeros on
+    this scale.
+    """
+    mean = image.new_tensor(IMAGENET_MEAN)[:, None, None]
+    deviation = image.new_tensor(IMAGENET_DEVIATION)[:, None, None]
+    return ((image * SCALE + CENTRE) / 255 - mean) / deviation
 
 
 def pool(x: Positions) -> Float[Tensor, "images rows cols channels"]:
