@@ -54,7 +54,8 @@ def _verbs() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("verb", "options"), list(_verbs()), ids=lambda value: str(value)[:24])
 def test_every_option_is_documented(verb: str, options: list[str]) -> None:
-    sections = [text for title, text in _sections("cli.md", "##").items() if title.startswith(verb)]
+    named = _sections("cli.md", "##").items()
+    sections = [text for title, text in named if f"{title} ".startswith(f"{verb} ")]
     assert len(sections) == 1, f"docs/cli.md needs one section on {verb!r}"
     rows = set(re.findall(r"`(-[-a-z]+)`", sections[0]))
     assert set(options) <= rows, f"not documented: {set(options) - rows}"

@@ -12,6 +12,7 @@ from medprism.evaluation.intervals import (
     macro_interval,
     pooled_interval,
     seeded_interval,
+    seeded_pooled_interval,
 )
 from medprism.metrics.bootstrap import bootstrap_mean
 
@@ -149,3 +150,17 @@ def test_runs_and_patients_are_resampled_together() -> None:
     assert found.high > max(one.high or 1 for one in single) - 0.05
     with pytest.raises(InternalError, match="at least one run"):
         seeded_interval([])
+
+
+def test_pooled_figures_of_runs_are_as_wide_as_all_runs_together() -> None:
+    groups = _random_groups()
+    halved = [(counts * (0.5, 1.0), patients) for counts, patients in groups]
+    found = seeded_pooled_interval([groups, halved], _share, seed=3)
+    single = [pooled_interval(one, _share, seed=3) for one in (groups, halved)]
+    assert seeded_pooled_interval([groups], _share, seed=3) == single[0]
+    assert found.mean == pytest.approx(np.mean([one.mean for one in single]))
+    assert found.low is not None and found.high is not None
+    assert found.low < min(one.low or 0 for one in single) + 0.05
+    assert found.high > max(one.high or 1 for one in single) - 0.05
+    with pytest.raises(InternalError, match="at least one run"):
+        seeded_pooled_interval([], _share)

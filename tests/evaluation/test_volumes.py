@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-from medprism.core.errors import CancelledError, ConfigError, StoreError
+from medprism.core.errors import CancelledError, ConfigError, LabelError, StoreError
 from medprism.data.case import Dataset
 from medprism.data.datasets.adapters import open_dataset
 from medprism.evaluation.cases import targets_in
@@ -21,6 +21,7 @@ from medprism.evaluation.volumes import (
     VolumeExaminer,
     VolumeSettings,
     examine_volumes,
+    lacking_classes,
 )
 from medprism.evaluation.whole_volume import VolumeFolder, other_volumes
 from medprism.inference.session import Session
@@ -191,3 +192,58 @@ def test_what_cannot_be_done_is_said(scans: Dataset, tmp_path: Path) -> None:
     for wrong in ({"split": "odd"}, {"shots": 2}, {"tolerance_mm": -1.0}, {"limit": 0}):
         with pytest.raises(ConfigError):
             VolumeSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_volumes_that_were_finished_before_a_stop_are_not_examined_again(
+    scans: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AfterOne:
+        def __init__(self) -> None:
+            self.reports: list[int] = []
+
+        def report(self, done: int, total: int, message: str = "") -> None:
+            self.reports.append(done)
+
+        def is_cancelled(self) -> bool:
+            return len(self.reports) == 1
+
+    model, settings = scene_model("scans"), VolumeSettings(split="train")
+    with pytest.raises(CancelledError, match="finished volumes are kept"):
+        examine_volumes(model, scans, tmp_path, settings, AfterOne())
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    examine, asked = VolumeExaminer.examine, []
+
+    def counted(self: VolumeExaminer, name: str) -> list[ResultRow]:
+        asked.append(name)
+        return examine(self, name)
+
+    monkeypatch.setattr(VolumeExaminer, "examine", counted)
+    cell = examine_volumes(model, scans, tmp_path, settings)
+    assert asked == ["c", "d"]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+    monkeypatch.undo()
+    whole = examine_volumes(model, scans, tmp_path / "whole", settings)
+    times = {row.milliseconds for row in (*cell.rows, *whole.rows)}
+    assert len(times) > 1
+    assert [replace(row, milliseconds=0.0) for row in cell.rows] == [
+        replace(row, milliseconds=0.0) for row in whole.rows
+    ]
+    assert cell.facts == whole.facts
+
+
+def test_structures_that_a_model_lacks_are_named_and_no_answer_at_all_is_refused(
+    scans: Dataset, tmp_path: Path
+) -> None:
+    info = replace(scans.info, classes={1: "hook", 2: "liver", 3: "flag"})
+    other = replace(scans, info=info)  # type: ignore[type-var]
+    assert lacking_classes(scene_model(), info) == ("hook", "flag")
+    by_class = CountingSegmenter(Accepts(classes=True, references=False, clicks=True))
+    rows = examine_volumes(scene_model(segmenter=by_class), other, tmp_path / "some").rows
+    assert {row.concept for row in rows} == {"liver"}
+    strange = replace(scans, info=replace(info, classes={1: "hook", 3: "flag"}))  # type: ignore[type-var]
+    with pytest.raises(LabelError, match="cannot be asked for any of hook, flag of scans"):
+        examine_volumes(scene_model(segmenter=by_class), strange, tmp_path / "none")
+    with pytest.raises(LabelError, match="scans names no classes"):
+        nameless = replace(scans, info=replace(info, classes={}))  # type: ignore[type-var]
+        examine_volumes(scene_model(), nameless, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

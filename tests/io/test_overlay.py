@@ -7,7 +7,7 @@ from medprism.core.errors import GeometryError, PromptError
 from medprism.core.image import Image
 from medprism.core.labels import Labels
 from medprism.core.prompt import Click
-from medprism.io.overlay import overlay
+from medprism.io.overlay import CONTOUR, outline, overlay
 from medprism.io.palette import colour
 
 GREY = np.full((40, 60), 100, np.uint8)
@@ -92,3 +92,39 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_a_constant_image_is_black() -> None:
     assert not overlay(Image.from_array(np.full((4, 6), 7.5)), NOTHING, 0).any()
+
+
+BLUE, ORANGE = (86, 180, 233), (230, 159, 0)
+
+
+def test_contours_lie_inside_their_masks_and_leave_the_rest_alone() -> None:
+    mask = block(10, 16, 30, 48)
+    shown = outline(IMAGE, [(mask, BLUE)], long_side=60)
+    np.testing.assert_array_equal(shown[10:12, 16:48], np.broadcast_to(BLUE, (2, 32, 3)))
+    np.testing.assert_array_equal(shown[10:30, 46:48], np.broadcast_to(BLUE, (20, 2, 3)))
+    assert (shown[12:28, 18:46] == 100).all()
+    assert (shown[~mask] == 100).all()
+
+
+def test_contours_are_one_width_on_pictures_of_any_size() -> None:
+    mask = block(10, 16, 30, 48)
+    for factor in (1, 2, 3):
+        shown = outline(IMAGE, [(mask, BLUE)], long_side=60 * factor)
+        assert shown.shape == (40 * factor, 60 * factor, 3)
+        inside = shown[20 * factor, 16 * factor : 48 * factor]
+        assert (inside == BLUE).all(1).sum() == 2 * CONTOUR
+    small = outline(IMAGE, [(mask, BLUE)], long_side=30)
+    assert small.shape == (20, 30, 3)
+    assert tuple(small[5, 8]) == BLUE
+
+
+def test_later_contours_lie_above_and_clicks_above_all() -> None:
+    mask = block(10, 16, 30, 48)
+    click = Click(10, 20, is_positive=True)
+    shown = outline(IMAGE, [(mask, ORANGE), (mask, BLUE)], [click], long_side=120)
+    assert tuple(shown[20, 80]) == BLUE
+    assert tuple(shown[21, 41]) == tuple(overlay(IMAGE, NOTHING, 0, [click])[10, 20])
+    with pytest.raises(GeometryError, match="but its image has shape"):
+        outline(IMAGE, [(np.zeros((60, 40), bool), BLUE)], long_side=60)
+    with pytest.raises(PromptError, match="outside the slice"):
+        outline(IMAGE, [], [Click(0, 60, is_positive=True)], long_side=60)

@@ -87,7 +87,7 @@ def run(
         cell = finished_cell(path, signature)
         if cell is None:
             targets = targets_of(store, name, concepts)
-            rows = _examine(examiner, targets, numbers, _Offset(progress, done, total, name))
+            rows = _examine(examiner, targets, numbers, Offset(progress, done, total, name))
             cell = Cell(facts_of(store, name, plan.split, numbers), examiner.name, signature, rows)
             write_cell(path, cell)
         done += len(numbers)
@@ -121,27 +121,34 @@ def choose_slices(store: SliceStore, dataset: str, plan: Plan) -> tuple[int, ...
 
 
 @dataclass(frozen=True)
-class _Offset:
-    """Progress within one set, shown as progress of the whole."""
+class Offset:
+    """Progress within one set, shown as progress of the whole work."""
 
     progress: Progress
     before: int
     total: int
     dataset: str
+    work: str = "evaluation"
 
     def report(self, done: int) -> None:
+        """Say how much of the set is done."""
         self.progress.report(self.before + done, self.total, self.dataset)
 
     def check(self) -> None:
+        """Stop where somebody asked to.
+
+        Raises:
+            CancelledError: somebody did.
+        """
         if self.progress.is_cancelled():
             raise CancelledError(
-                f"evaluation was cancelled in {self.dataset}; finished sets are kept, run it again "
-                "to go on"
+                f"{self.work} was cancelled in {self.dataset}; finished sets are kept, run it "
+                "again to go on"
             )
 
 
 def _examine(
-    examiner: Examiner, targets: Sequence[Target], numbers: Sequence[int], progress: _Offset
+    examiner: Examiner, targets: Sequence[Target], numbers: Sequence[int], progress: Offset
 ) -> tuple[ResultRow, ...]:
     rows: list[ResultRow] = []
     for count, number in enumerate(numbers, start=1):
@@ -179,7 +186,7 @@ def _signature(
 
 def cell_path(out: Path, method: str, dataset: str) -> Path:
     """Return where the results of a method on a set are."""
-    return out / f"{_slug(method)}--{_slug(dataset)}.json"
+    return out / f"{slug(method)}--{slug(dataset)}.json"
 
 
 def finished_cell(path: Path, signature: dict[str, Any]) -> Cell | None:
@@ -200,5 +207,10 @@ def finished_cell(path: Path, signature: dict[str, Any]) -> Cell | None:
     return cell
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """Return a name as part of a file name.
+
+    >>> slug("Random walker"), slug("kprism@2")
+    ('random-walker', 'kprism-2')
+    """
     return re.sub(r"[^a-z0-9_]+", "-", name.casefold()).strip("-")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from medprism.core.errors import ConfigError
 from medprism.data.store import SliceStore
@@ -32,6 +32,22 @@ class Examiner(Protocol):
         """Return the rows of one slice."""
 
 
+def method_name(model: LoadedModel) -> str:
+    """Return what tables call a model: its preset, or the stem of its file."""
+    return Path(model.name).stem
+
+
+def identity_of(model: LoadedModel, *, auto_zoom: bool) -> dict[str, Any]:
+    """Return what decides the answers of a model in a session, as plain data."""
+    return {
+        "method": method_name(model),
+        "weights": model.weights_hash,
+        "long_side": model.long_side,
+        "engine": model.engine,
+        "auto_zoom": auto_zoom,
+    }
+
+
 class SessionExaminer:
     """Drives a session through the chosen protocols."""
 
@@ -52,12 +68,13 @@ class SessionExaminer:
                 f"protocol {unknown[0] if unknown else 'none'!r} is unknown; choose among "
                 f"{', '.join(CATALOG)}"
             )
-        self.name = Path(model.name).stem
+        self.name = method_name(model)
         self._protocols = tuple(name for name in CATALOG if name in protocols)
         self._seed = seed
         self._zoom = auto_zoom
+        self._session = Session(model, auto_zoom=auto_zoom)
         self._exam = Exam(
-            session=Session(model, auto_zoom=auto_zoom),
+            session=self._session,
             store=store,
             reader=reader,
             references=FixedReferences(store, seed),
@@ -67,13 +84,9 @@ class SessionExaminer:
 
     def identity(self) -> dict[str, object]:
         """Return weights, engine and settings."""
-        model, limits = self._exam.session.model, self._exam.limits
+        limits = self._exam.limits
         return {
-            "method": self.name,
-            "weights": model.weights_hash,
-            "long_side": model.long_side,
-            "engine": model.engine,
-            "auto_zoom": self._zoom,
+            **identity_of(self._session.model, auto_zoom=self._zoom),
             "grid": self._exam.reader.grid,
             "protocols": list(self._protocols),
             "clicks": limits.interactive,

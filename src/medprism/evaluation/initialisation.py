@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from medprism.core.errors import ConfigError, InternalError
-from medprism.evaluation.intervals import pooled_interval
+from medprism.evaluation.intervals import Group, seeded_pooled_interval
 from medprism.evaluation.protocols import INTERACTIVE, REFINE_IN_CONTEXT, REFINE_SEMANTIC
 from medprism.evaluation.results import ResultRow
 from medprism.metrics.bootstrap import Interval
@@ -88,14 +88,31 @@ def saved_share(pairs: PairedClicks, *, seed: int = 0) -> Interval:
     >>> saved_share(PairedClicks("refine-semantic", 0.9, 10, *counts, ("p", "q"), ("set", "set")))
     Interval(mean=0.5, low=0.25, high=1.0)
     """
-    if not pairs.after:
+    return seeded_saved_share([pairs], seed=seed)
+
+
+def seeded_saved_share(runs: Sequence[PairedClicks], *, seed: int = 0) -> Interval:
+    """Return the mean of `saved_share` over training runs; runs and patients are resampled.
+
+    Raises:
+        InternalError: no run, or one without a pair.
+    """
+    if any(not pairs.after for pairs in runs):
         raise InternalError("a share of saved clicks needs at least one pair")
-    groups = []
+    return seeded_pooled_interval(
+        [_groups(pairs) for pairs in runs],
+        lambda sums: 1.0 - sums[:, 0] / sums[:, 1],
+        seed=seed,
+    )
+
+
+def _groups(pairs: PairedClicks) -> list[Group]:
+    groups: list[Group] = []
     for dataset in dict.fromkeys(pairs.datasets):
         places = [place for place, name in enumerate(pairs.datasets) if name == dataset]
         counts = np.array([[pairs.after[place], pairs.nothing[place]] for place in places])
         groups.append((counts, [pairs.patients[place] for place in places]))
-    return pooled_interval(groups, lambda sums: 1.0 - sums[:, 0] / sums[:, 1], seed=seed)
+    return groups
 
 
 def _clicks(row: ResultRow, values: Sequence[float], target: float, cap: int) -> float:

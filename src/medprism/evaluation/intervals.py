@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
@@ -15,6 +15,11 @@ from medprism.metrics.bootstrap import Interval, percentile_interval
 
 CONFIDENCE: Final = 0.95
 RESAMPLES: Final = 1000
+
+# Counts of the images of a group, and the patient of each.
+Group: TypeAlias = tuple[Float64[np.ndarray, "_ counts"], Sequence[str]]
+# A mean, and what resamples give in its place (None where nothing varies).
+_Resampled: TypeAlias = tuple[float, Float64[np.ndarray, " resamples"] | None]
 
 
 @dataclass(frozen=True)
@@ -66,25 +71,14 @@ def seeded_interval(
     >>> seeded_interval([rows, rows])
     Interval(mean=0.5, low=0.5, high=0.5)
     """
-    if not runs:
-        raise InternalError("an average over runs needs at least one run")
-    found = [_resampled(scores, over_sets, seed, resamples) for scores in runs]
-    mean = float(np.mean([one for one, _ in found]))
-    drawn = [spread for _, spread in found if spread is not None]
-    if len(drawn) < len(found):
-        return Interval(mean, None, None)
-    rng = counter_rng(seed, "runs")
-    chosen = rng.integers(len(drawn), size=(resamples, len(drawn)))
-    return _interval(mean, np.stack(drawn)[chosen, np.arange(resamples)[:, None]].mean(1))
+    return _over_runs([_resampled(scores, over_sets, seed, resamples) for scores in runs], seed)
 
 
 def _interval(mean: float, drawn: Float64[np.ndarray, " resamples"]) -> Interval:
     return percentile_interval(mean, drawn, CONFIDENCE)
 
 
-def _resampled(
-    scores: Sequence[Score], over_sets: bool, seed: int, resamples: int
-) -> tuple[float, Float64[np.ndarray, " resamples"] | None]:
+def _resampled(scores: Sequence[Score], over_sets: bool, seed: int, resamples: int) -> _Resampled:
     """Return the mean, and what resamples of patients give; None where no set has two."""
     if not scores:
         raise InternalError("an average needs at least one value")
@@ -109,7 +103,7 @@ def _resampled(
 
 
 def pooled_interval(
-    groups: Sequence[tuple[Float64[np.ndarray, "_ counts"], Sequence[str]]],
+    groups: Sequence[Group],
     figure: Callable[[Float64[np.ndarray, "sums counts"]], Float64[np.ndarray, " sums"]],
     *,
     seed: int = 0,
@@ -128,6 +122,36 @@ def pooled_interval(
     >>> pooled_interval([(counts, "ab")], lambda sums: sums[:, 0] / sums[:, 1]).mean
     0.5
     """
+    return seeded_pooled_interval([groups], figure, seed=seed, resamples=resamples)
+
+
+def seeded_pooled_interval(
+    runs: Sequence[Sequence[Group]],
+    figure: Callable[[Float64[np.ndarray, "sums counts"]], Float64[np.ndarray, " sums"]],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the mean over training runs of `pooled_interval`'s, runs and patients resampled.
+
+    As `seeded_interval` does: the runs hold the same groups of the same patients, in one order.
+
+    Raises:
+        InternalError: no run, or one without a group or with one that has no images.
+
+    >>> runs = [[(np.array([[part, 4.0], [part, 4.0]]), "ab")] for part in (1.0, 3.0)]
+    >>> seeded_pooled_interval(runs, lambda sums: sums[:, 0] / sums[:, 1])
+    Interval(mean=0.5, low=0.25, high=0.75)
+    """
+    return _over_runs([_pooled(groups, figure, seed, resamples) for groups in runs], seed)
+
+
+def _pooled(
+    groups: Sequence[Group],
+    figure: Callable[[Float64[np.ndarray, "sums counts"]], Float64[np.ndarray, " sums"]],
+    seed: int,
+    resamples: int,
+) -> _Resampled:
     if not groups or any(not len(patients) for _, patients in groups):
         raise InternalError("a pooled figure needs at least one image in every group")
     means, drawn = [], []
@@ -141,8 +165,22 @@ def pooled_interval(
         drawn.append(figure(weights @ sums))
     mean = float(np.mean(means))
     if all(len(set(patients)) < 2 for _, patients in groups):
+        return mean, None
+    return mean, np.mean(drawn, axis=0)
+
+
+def _over_runs(found: Sequence[_Resampled], seed: int) -> Interval:
+    """Return the mean over runs, drawn with replacement; what they share is resampled alike."""
+    if not found:
+        raise InternalError("an average over runs needs at least one run")
+    mean = float(np.mean([one for one, _ in found]))
+    drawn = [spread for _, spread in found if spread is not None]
+    if len(drawn) < len(found):
         return Interval(mean, None, None)
-    return _interval(mean, np.mean(drawn, axis=0))
+    resamples = len(drawn[0])
+    rng = counter_rng(seed, "runs")
+    chosen = rng.integers(len(drawn), size=(resamples, len(drawn)))
+    return _interval(mean, np.stack(drawn)[chosen, np.arange(resamples)[:, None]].mean(1))
 
 
 def _average(

@@ -14,7 +14,7 @@ from typing import Final
 from medprism.core.concepts import ConceptTable
 from medprism.core.errors import ConfigError, LabelError
 from medprism.core.image import Image
-from medprism.core.prompt import Interactions, Mask2d
+from medprism.core.prompt import Click, Interactions, Mask2d
 from medprism.data.store import SliceStore
 from medprism.evaluation.cases import CaseReader, Target
 from medprism.evaluation.facts import role_of
@@ -33,8 +33,9 @@ INTERACTIVE: Final = "interactive"
 REFINE_SEMANTIC: Final = "refine-semantic"
 REFINE_IN_CONTEXT: Final = "refine-in-context"
 
+# What a structure is called in a session, where no class says it.
 EXAMPLE: Final = "shown by example"
-_CLICKED: Final = "clicked"
+CLICKED: Final = "clicked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +67,14 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came out: the last mask, Dice values, presence score, time, references per value."""
+    """What came out: last mask, Dice values, presence score, time, references a value, clicks."""
 
     mask: Mask2d
     values: tuple[float, ...]
     presence: float | None
     seconds: float
     shots: tuple[int, ...] = ()
+    clicks: tuple[Click, ...] = ()
 
 
 def make_row(
@@ -180,7 +182,7 @@ def one_shot(exam: Exam, number: int, targets: Sequence[Target]) -> list[ResultR
 def interactive(exam: Exam, number: int, targets: Sequence[Target]) -> list[ResultRow]:
     """Click from nothing, without any class or reference."""
     return [
-        exam.row(question, _click(exam, question, _CLICKED), INTERACTIVE)
+        exam.row(question, _click(exam, question, CLICKED), INTERACTIVE)
         for question in shown(exam, number, targets)
     ]
 
@@ -278,4 +280,5 @@ def _click(
     limit = exam.limits.interactive if start is None else exam.limits.refine
     rounds = simulate_clicks(predict, question.truth, dice, limit=limit, start=start)
     values = rounds.scores if start is None else (rounds.score_before, *rounds.scores)
-    return Answer(masks[-1], values, session.presence(label), watch.seconds)
+    presence = session.presence(label)
+    return Answer(masks[-1], values, presence, watch.seconds, clicks=rounds.clicks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,18 +12,20 @@ import numpy as np
 from jaxtyping import Bool
 
 from medprism.core.durable import make_folder
-from medprism.core.errors import CancelledError, ConfigError, StoreError
+from medprism.core.errors import CancelledError, ConfigError, LabelError, StoreError
 from medprism.core.progress import Progress, SilentProgress
 from medprism.core.randomness import counter_rng
-from medprism.data.case import SPLITS, Dataset
+from medprism.data.case import SPLITS, Dataset, DatasetInfo
 from medprism.engines.loaded import LoadedModel
 from medprism.evaluation.benchmark import cell_path, finished_cell
 from medprism.evaluation.cases import Target, targets_in
+from medprism.evaluation.examiners import identity_of, method_name
 from medprism.evaluation.facts import OTHER, UNKNOWN_PATIENTS, DatasetFacts, role_in
 from medprism.evaluation.protocols import EXAMPLE, Stopwatch, class_name
 from medprism.evaluation.references import nearest_slices
 from medprism.evaluation.results import Cell, ResultRow, write_cell
 from medprism.evaluation.shots import POSITIONS
+from medprism.evaluation.volume_ledger import ExaminedVolume, VolumeLedger
 from medprism.evaluation.whole_volume import VolumeFolder, WholeVolume, other_volumes
 from medprism.inference.prediction import Prediction
 from medprism.inference.session import Session
@@ -75,7 +77,7 @@ class VolumeExaminer:
         *,
         auto_zoom: bool = True,
     ) -> None:
-        self.name = Path(model.name).stem
+        self.name = method_name(model)
         self._session = Session(model, auto_zoom=auto_zoom)
         self._folder = folder
         self._settings = settings or VolumeSettings()
@@ -84,13 +86,8 @@ class VolumeExaminer:
 
     def identity(self) -> dict[str, Any]:
         """Return weights, engine and settings."""
-        model = self._session.model
         return {
-            "method": self.name,
-            "weights": model.weights_hash,
-            "long_side": model.long_side,
-            "engine": model.engine,
-            "auto_zoom": self._zoom,
+            **identity_of(self._session.model, auto_zoom=self._zoom),
             "grid": "each volume's own grid",
             **asdict(self._settings),
         }
@@ -194,19 +191,25 @@ def examine_volumes(
     out: Path,
     settings: VolumeSettings | None = None,
     progress: Progress | None = None,
+    *,
+    auto_zoom: bool = True,
 ) -> Cell:
     """Examine the volumes of a dataset and write their cell to a folder of its own.
 
     A cell that is there already is read instead, if it was made by the same method with the same
-    settings on the same files. Its facts count volumes, and patients of the examined ones.
+    settings on the same files. Finished volumes of a set that was interrupted are kept as well. The
+    cell's facts count volumes, and patients of the examined ones.
 
     Raises:
-        StoreError: no volume in the split, a picture among them, or another cell in its place.
-        CancelledError: the progress asked to stop; nothing is kept of the set.
+        StoreError: no volume in the split, a picture among them, no structure on any of them, or
+            another cell in its place.
+        LabelError: the dataset names no classes, or none that the model could be asked for.
+        CancelledError: the progress asked to stop; finished volumes are kept.
     """
     progress, settings = progress or SilentProgress(), settings or VolumeSettings()
     folder = VolumeFolder(dataset)
-    examiner, info = VolumeExaminer(model, folder, settings), dataset.info
+    examiner, info = VolumeExaminer(model, folder, settings, auto_zoom=auto_zoom), dataset.info
+    _refuse_unanswerable(model, info)
     names = folder.names(settings.split)
     if not names:
         raise StoreError(f"{info.name} has no {settings.split} volume; choose another split")
@@ -217,28 +220,83 @@ def examine_volumes(
     finished = finished_cell(path, signature)
     if finished is not None:
         return finished
-    rows: list[ResultRow] = []
-    patients: list[str | None] = []
-    for done, name in enumerate(chosen):
+    ledger = VolumeLedger(path, signature)
+    done: list[ExaminedVolume] = []
+    for name in chosen:
         if progress.is_cancelled():
-            raise CancelledError(f"evaluation was cancelled in {info.name}; run it again")
-        progress.report(done, len(chosen), info.name)
-        rows.extend(examiner.examine(name))
-        patients.append(folder.volume(name).patient)
-    facts = DatasetFacts(
+            raise CancelledError(
+                f"evaluation was cancelled in {info.name}; finished volumes are kept, run it again "
+                "to go on"
+            )
+        progress.report(len(done), len(chosen), f"{info.name}, {name}")
+        done.append(_examined(examiner, folder, name, ledger))
+    progress.report(len(done), len(chosen), info.name)
+    cell = Cell(
+        _facts(dataset, settings.split, len(names), done),
+        examiner.name,
+        signature,
+        tuple(row for volume in done for row in volume.rows),
+    )
+    if not cell.rows:
+        raise StoreError(
+            f"none of the {len(chosen)} {settings.split} volumes of {info.name} shows a structure "
+            f"that {examiner.name} could be asked for; check masks and classes"
+        )
+    write_cell(path, cell)
+    ledger.close()
+    return cell
+
+
+def lacking_classes(model: LoadedModel, info: DatasetInfo) -> tuple[str, ...]:
+    """Return the structures of a dataset that a model's class table does not have."""
+    targets = targets_in(info, model.concepts)
+    return tuple(
+        target.concept for target in targets if class_name(model.concepts, target.concept) is None
+    )
+
+
+def _refuse_unanswerable(model: LoadedModel, info: DatasetInfo) -> None:
+    names = [target.concept for target in targets_in(info, model.concepts)]
+    if not names:
+        raise LabelError(
+            f"{info.name} names no classes; write them into its dataset.json, as in "
+            '"classes": {"1": "liver"}'
+        )
+    accepts, lacking = model.segmenter.accepts, lacking_classes(model, info)
+    if not accepts.references and (not accepts.classes or len(lacking) == len(names)):
+        raise LabelError(
+            f"{method_name(model)} cannot be asked for any of {', '.join(names)} of {info.name}: "
+            "it takes no references and has none of these classes; give a model that was trained "
+            "on one of them (see: medprism models)"
+        )
+
+
+def _examined(
+    examiner: VolumeExaminer, folder: VolumeFolder, name: str, ledger: VolumeLedger
+) -> ExaminedVolume:
+    found = ledger.find(name)
+    if found is None:
+        rows = tuple(examiner.examine(name))
+        found = ExaminedVolume(folder.volume(name).patient, rows)
+        ledger.add(name, found)
+    return found
+
+
+def _facts(
+    dataset: Dataset, split: str, num_volumes: int, examined: Sequence[ExaminedVolume]
+) -> DatasetFacts:
+    info, patients = dataset.info, [volume.patient for volume in examined]
+    return DatasetFacts(
         dataset=info.name,
         title=info.title,
         role=info.role,
-        split=settings.split,
+        split=split,
         kind=info.modality or OTHER,
-        num_images=len(names),
-        num_examined=len(chosen),
-        num_patients=len({patient or name for patient, name in zip(patients, chosen, strict=True)}),
+        num_images=num_volumes,
+        num_examined=len(examined),
+        num_patients=len({patient or place for place, patient in enumerate(patients)}),
         knows_patients=info.name not in UNKNOWN_PATIENTS and all(patients),
     )
-    cell = Cell(facts, examiner.name, signature, tuple(rows))
-    write_cell(path, cell)
-    return cell
 
 
 def _choose(names: tuple[str, ...], dataset: str, settings: VolumeSettings) -> tuple[str, ...]:

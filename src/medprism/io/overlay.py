@@ -20,6 +20,8 @@ Canvas = Float32[np.ndarray, "height width 3"]
 Mask2d = Bool[np.ndarray, "height width"]
 
 _FILL: Final = 0.35
+# Pixels of a contour.
+CONTOUR: Final = 2
 _POSITIVE: Final = (0, 200, 60)
 _NEGATIVE: Final = (220, 30, 30)
 _HALO: Final = (255, 255, 255)
@@ -57,6 +59,39 @@ def overlay(
     return np.asarray(np.rint(canvas), dtype=np.uint8)
 
 
+def outline(
+    image: Image,
+    masks: Sequence[tuple[Mask2d, tuple[int, int, int]]],
+    clicks: Sequence[Click] = (),
+    *,
+    long_side: int,
+) -> UInt8[np.ndarray, "rows cols 3"]:
+    """Draw masks as contours, each with its colour, and clicks over a picture, as RGB.
+
+    The picture is brought to `long_side` pixels first, so that contours are one width on small and
+    large ones. A contour lies inside its mask; later ones lie above earlier ones.
+
+    Raises:
+        GeometryError: a mask of another shape than the picture's.
+        PromptError: a click lies outside the picture.
+    """
+    plain = _windowed(image, 0)
+    height, width = plain.shape[:2]
+    factor = long_side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    canvas = np.asarray(cv2.resize(plain, size, interpolation=smooth), dtype=np.float32)
+    for mask, ink in masks:
+        plane = image.to_stack(mask)[0].astype(np.uint8)
+        large = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+        canvas[_rim(large, CONTOUR)] = np.asarray(ink, dtype=np.float32)
+    for click in clicks:
+        check_interaction(click, (height, width))
+        row, col = (int((at + 0.5) * factor) for at in (click.row, click.col))
+        _mark(canvas, Click(min(row, size[1] - 1), min(col, size[0] - 1), click.is_positive))
+    return np.asarray(np.rint(canvas), dtype=np.uint8)
+
+
 def _windowed(image: Image, slice_index: int) -> Canvas:
     bounds = choose_rule(image).bounds(image)
     shown = to_eight_bit_range(image.voxels[slice_index], bounds)
@@ -66,9 +101,14 @@ def _windowed(image: Image, slice_index: int) -> Canvas:
 def _paint(canvas: Canvas, mask: Mask2d, rgb: tuple[int, int, int]) -> None:
     ink = np.asarray(rgb, dtype=np.float32)
     canvas[mask] = (1 - _FILL) * canvas[mask] + _FILL * ink
+    canvas[_rim(mask, 1)] = ink
+
+
+def _rim(mask: Mask2d, width: int) -> Mask2d:
+    """Return the pixels of a mask that are at most so many from what is not in it."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    inside = cv2.erode(mask.astype(np.uint8), cross)
-    canvas[mask & (inside == 0)] = ink
+    inside = cv2.erode(mask.astype(np.uint8), cross, iterations=width)
+    return np.asarray(mask & (inside == 0))
 
 
 def _mark(canvas: Canvas, click: Click) -> None:

@@ -156,3 +156,49 @@ def test_a_system_whose_package_is_missing_is_left_out_and_the_rest_goes_on(
     assert "unetr is left out: it needs pip install monai" in ended.err
     document = json.loads((tmp_path / "bench.json").read_text())
     assert {one["system"] for one in document["runs"]} == {"clip-driven"}
+
+
+def test_cases_are_drawn_beside_the_results(medprism: Command, store: Path, finished: Path) -> None:
+    asked = ("bench", "panels", "--out", finished, "--store", store, "--cases", "1")
+    ended = medprism(*asked, "--threads", "1")
+    assert ended.status == 0, ended.err
+    assert "(drawn: 1, kept: 0)" in ended.out
+    page = (finished / "panels" / "index.html").read_text()
+    for name in (*TRAINED, "UNet", "GrabCut"):
+        assert f">{name}" in page
+    assert "no weights of it in runs/" in page
+    assert "(drawn: 0, kept: 1)" in medprism(*asked).out
+    wrong = medprism(*asked, "--systems", "kprism,nobody")
+    assert wrong.status == 2
+    assert "no system 'nobody'" in wrong.err
+
+
+def test_clicks_on_first_masks_are_counted_and_their_saving_judged(
+    medprism: Command, store: Path, tmp_path: Path
+) -> None:
+    asked = ("--steps", "1", "--clicks", "10", "--limit", "1")
+    few = medprism(*ask(store, tmp_path, "kprism", *asked, "--refine-clicks", "3"))
+    assert few.status == 0, few.err
+    document = json.loads((tmp_path / "bench.json").read_text())
+    assert document["saved_clicks"] == []
+    (claim,) = [
+        one
+        for one in document["claims"]
+        if one["part"].get("protocol") == "refine-semantic" and one["part"]["role"] == "train"
+    ]
+    assert (claim["verdict"], claim["part"]["limit"]) == ("not measured", 0.3)
+    # Cells of another limit are never mixed in: they are refused, or examined anew elsewhere.
+    more = medprism(*ask(store, tmp_path, "kprism", *asked))
+    assert more.status == 2
+    assert "refine_clicks" in more.err
+    for path in (tmp_path / "cells").iterdir():
+        path.unlink()
+    again = medprism(*ask(store, tmp_path, "kprism", *asked))
+    assert again.status == 0, again.err
+    document = json.loads((tmp_path / "bench.json").read_text())
+    ways = [(one["protocol"], one["role"]) for one in document["saved_clicks"]]
+    assert ways == [("refine-semantic", "train"), ("refine-in-context", "train")]
+    judged = [one for one in document["claims"] if one["part"].get("protocol") and one["interval"]]
+    shares = [one["share"]["mean"] for one in document["saved_clicks"]]
+    assert [one["interval"]["mean"] for one in judged] == shares
+    assert "Clicks that a first mask saves" in (tmp_path / "bench.md").read_text()

@@ -7,9 +7,11 @@ from collections import Counter
 import pytest
 import torch
 
-from medprism.evaluation.bench.examination import NEEDS, protocols_of
+from medprism.core.errors import ConfigError
+from medprism.evaluation.bench.examination import NEEDS, Examination, protocols_of
 from medprism.evaluation.bench.systems import JOINT, OURS, SIZES, SYSTEMS
-from medprism.evaluation.protocols import INTERACTIVE, ONE_SHOT, SEMANTIC
+from medprism.evaluation.benchmark import Plan
+from medprism.evaluation.protocols import INTERACTIVE, ONE_SHOT, SEMANTIC, ClickLimits
 from medprism.models.kprism.model import KPrism
 from medprism.models.segmenter import Segmenter
 
@@ -52,3 +54,12 @@ def test_ablations_have_the_experts_that_their_names_say() -> None:
         "kprism-no-feed-experts": (2, 1),
         "kprism-5-experts": (5, 5),
     }
+
+
+def test_the_main_model_alone_refines_with_as_many_clicks_as_from_nothing() -> None:
+    examination = Examination(plan=Plan(), limits=ClickLimits(interactive=12), refine_ours=12)
+    for system in SYSTEMS.values():
+        refine = 12 if system.group == OURS else ClickLimits().refine
+        assert examination.limits_of(system) == ClickLimits(interactive=12, refine=refine)
+    with pytest.raises(ConfigError, match="at least 1"):
+        Examination(plan=Plan(), refine_ours=0).limits_of(SYSTEMS["kprism"])

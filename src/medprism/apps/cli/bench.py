@@ -45,6 +45,9 @@ def run_bench(
     datasets: Annotated[str, typer.Option(help="Examine only these sets: a,b.")] = "",
     limit: Annotated[int | None, typer.Option(help="At most this many slices a set.")] = 100,
     clicks: Annotated[int, typer.Option(help="Clicks from nothing.")] = 10,
+    refine_clicks: Annotated[
+        int | None, typer.Option(help="Clicks of K-Prism on a first mask (default: as --clicks).")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train what is not trained, examine what is not examined, write the report; Ctrl-C stops."""
@@ -64,6 +67,7 @@ def run_bench(
         datasets=datasets,
         limit=limit,
         clicks=clicks,
+        refine_clicks=refine_clicks,
         threads=threads,
     )
     if code := carry_out(wish):
@@ -101,3 +105,18 @@ def compare(
     from medprism.apps.cli.benching import say_changes
 
     typer.echo(say_changes(first, second))
+
+
+@app.command("panels")
+def draw_panels(
+    out: Out,
+    store: Annotated[Path, typer.Option(help="The store that the bench was run on.")],
+    cases: Annotated[int, typer.Option(help="Cases of a set: the median one, then the worst.")] = 3,
+    systems: Annotated[str, typer.Option(help="Only these systems, in this order.")] = "",
+    datasets: Annotated[str, typer.Option(help="Only these sets: a,b.")] = "",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Draw the median and the worst cases of every set: image, truth and every system's mask."""
+    from medprism.apps.cli.bench_panels import say_panels
+
+    typer.echo(say_panels(out, store, cases, systems, datasets, threads))

@@ -53,6 +53,7 @@ class BenchWish:
     datasets: str
     limit: int | None
     clicks: int
+    refine_clicks: int | None
     threads: int | None
 
     def orders(self, system: str) -> list[BenchOrder]:
@@ -79,7 +80,11 @@ class BenchWish:
             datasets=split_list(self.datasets, "--datasets") if self.datasets else (),
             limit=self.limit,
         )
-        return Examination(plan=plan, limits=ClickLimits(interactive=self.clicks))
+        return Examination(
+            plan=plan,
+            limits=ClickLimits(interactive=self.clicks),
+            refine_ours=self.clicks if self.refine_clicks is None else self.refine_clicks,
+        )
 
 
 def carry_out(wish: BenchWish) -> int:

@@ -11,6 +11,7 @@ from medprism.apps.cli import (
     doctor,
     engines,
     evaluate,
+    evaluate_volumes,
     export,
     finetune,
     models,
@@ -27,6 +28,7 @@ def add_verbs(app: typer.Typer) -> None:
     app.command(name="train")(train.train)
     app.command(name="finetune")(finetune.finetune)
     app.command(name="evaluate")(evaluate.evaluate)
+    app.command(name="evaluate-volumes")(evaluate_volumes.evaluate_volumes)
     app.add_typer(bench.app, name="bench")
     app.add_typer(data.app, name="data")
     app.add_typer(reference.app, name="reference")

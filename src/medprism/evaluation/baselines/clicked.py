@@ -51,16 +51,17 @@ class ClickedBaseline:
     def examine(self, number: int, targets: Sequence[Target]) -> list[ResultRow]:
         """Click on every concept that a slice shows."""
         image = self._reader.image(number)
-        pixels = eight_bit(image)
         rows = []
         for target in targets:
             if target.is_shown(self._store.rows[number]):
                 question = Question(number, target, image, self._reader.truth(number, target))
-                answer = self._click(pixels, question.truth)
+                answer = self.answer(question)
                 rows.append(make_row(self._store, question, answer, how=(self.name, INTERACTIVE)))
         return rows
 
-    def _click(self, pixels: UInt8[np.ndarray, "height width channels"], truth: Mask2d) -> Answer:
+    def answer(self, question: Question) -> Answer:
+        """Click on one structure until the clicks are used up or nothing is wrong."""
+        pixels = eight_bit(question.image)
         watch = Stopwatch()
         masks: list[Mask2d] = []
 
@@ -69,8 +70,8 @@ class ClickedBaseline:
                 masks.append(self._segment(pixels, said.clicks))
             return masks[-1]
 
-        rounds = simulate_clicks(predict, truth, dice, limit=self._clicks)
-        return Answer(masks[-1], rounds.scores, None, watch.seconds)
+        rounds = simulate_clicks(predict, question.truth, dice, limit=self._clicks)
+        return Answer(masks[-1], rounds.scores, None, watch.seconds, clicks=rounds.clicks)
 
 
 def eight_bit(image: Image) -> UInt8[np.ndarray, "height width channels"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -45,10 +45,24 @@ MORE: Final = (K_SHOT, REFERENCE_DRAWS)
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """Which slices are examined, and how many clicks a system gets."""
+    """Which slices are examined, and how many clicks a system gets.
+
+    The main model gets `refine_ours` clicks on a first mask, so that they can be counted to a Dice
+    target as those from nothing are; the others `limits.refine`, as each click costs a decoding.
+    """
 
     plan: Plan
     limits: ClickLimits = ClickLimits()
+    refine_ours: int = 10
+
+    def limits_of(self, system: System) -> ClickLimits:
+        """Return the clicks that a system gets.
+
+        Raises:
+            ConfigError: fewer than one.
+        """
+        is_ours = system.group == OURS
+        return replace(self.limits, refine=self.refine_ours) if is_ours else self.limits
 
 
 def protocols_of(accepts: Accepts) -> tuple[str, ...]:
@@ -92,7 +106,7 @@ def examine_system(
         store,
         StoreReader(store),
         protocols=protocols_for(system, model.segmenter.accepts),
-        limits=examination.limits,
+        limits=examination.limits_of(system),
         auto_zoom=False,
     )
     run(examiner, store, model.concepts, examination.plan, out / CELLS, progress)

@@ -86,8 +86,13 @@ def render_html(facts: Mapping[str, Any], grids: Sequence[Grid], pictures: Seque
     for grid in grids:
         body.append(f"<h2>{escape(grid.title)}</h2>")
         body += [f"<p>{escape(note)}</p>" for note in grid.notes]
-        body.append(_html_table(grid))
-    return _FRAME.replace("BODY", "\n".join(body))
+        body.append(html_table(grid))
+    return html_page("Bench", body)
+
+
+def html_page(title: str, body: Sequence[str]) -> str:
+    """Return a whole page in the style of the bench; `body` is HTML."""
+    return _FRAME.replace("TITLE", escape(title)).replace("BODY", "\n".join(body))
 
 
 def draw_clicks(curves: Sequence[Curve]) -> str:
@@ -144,7 +149,8 @@ def _facts(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _html_table(grid: Grid) -> str:
+def html_table(grid: Grid) -> str:
+    """Return a table as HTML that scrolls sideways where it is wider than the page."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in grid.header)
     rows = [
         f'<tr><th scope="row">{escape(first)}</th>'
@@ -162,7 +168,7 @@ _FRAME: Final = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Bench</title>
+<title>TITLE</title>
 <style>
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { margin: 0 auto; max-width: 75rem; padding: 1rem; }

@@ -26,6 +26,7 @@ from medprism.evaluation.bench.pages import (
 )
 from medprism.evaluation.bench.quoted import quoted_grids
 from medprism.evaluation.bench.runs import RUNS, describe_run
+from medprism.evaluation.bench.savings import saved_clicks, saved_grid
 from medprism.evaluation.bench.tables import TABLED, make_tables, paired_difference, title_of
 from medprism.evaluation.benchmark import read_cells
 from medprism.evaluation.comparison import common_rows
@@ -60,8 +61,10 @@ def write_bench(out: Path) -> Written:
     runs = [describe_run(folder) for folder in folders]
     tables = make_tables(cells)
     findings = judge(cells)
+    savings = saved_clicks(cells)
     measured = (grid_of(table) for table in tables)
-    grids = [run_grid(runs), claims_grid(findings), *measured, *quoted_grids()]
+    saved = [saved_grid(savings)] if savings else []
+    grids = [run_grid(runs), claims_grid(findings), *saved, *measured, *quoted_grids()]
     curves = curves_of(cells)
     drawn = draw_clicks(curves) if curves else ""
     facts = _facts(cells)
@@ -69,6 +72,7 @@ def write_bench(out: Path) -> Written:
         "facts": facts,
         "runs": runs,
         "claims": [asdict(finding) for finding in findings],
+        "saved_clicks": [asdict(one) for one in savings],
         "tables": [asdict(table) for table in tables],
         "curves": [asdict(curve) for curve in curves],
     }
