@@ -244,9 +244,7 @@ def _refuse_other(order: BenchOrder, record: RunRecord, folder: Path) -> None:
 
 def _build(order: BenchOrder, classes: int) -> nn.Module:
     """Build a system; the same seed draws the same weights."""
-    return draw_weights(
-        order.seed, lambda: SYSTEMS[order.system].build(SIZES[order.size], classes)
-    )
+    return draw_weights(order.seed, lambda: SYSTEMS[order.system].build(SIZES[order.size], classes))
 
 
 def _sampler(record: RunRecord) -> EpisodeSampler:
