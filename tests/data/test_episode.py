@@ -286,6 +286,43 @@ def test_draws_that_make_no_sense_are_refused(sampler: EpisodeSampler) -> None:
         sampler.draw(0, 0, True, self_reference=1.5)
 
 
+@pytest.mark.parametrize("needs_reference", [True, False])
+def test_a_share_reads_its_own_pictures_only(
+    store: SliceStore, monkeypatch: pytest.MonkeyPatch, needs_reference: bool
+) -> None:
+    config = EpisodeConfig(size=32, num_requests=9, task_change=0.5)
+    sampler = EpisodeSampler(store, TABLE, config=config)
+    whole = sampler.draw(4, 2, needs_reference)
+    read: list[int] = []
+    image = store.image
+
+    def note(row: int) -> np.ndarray:
+        read.append(row)
+        return image(row)
+
+    monkeypatch.setattr(store, "image", note)
+    for rank in range(3):
+        read.clear()
+        part = sampler.draw(4, 2, needs_reference, share=(rank, 3))
+        mine = np.arange(len(whole.images)) % 3 == rank
+        asked = mine[whole.image_index]
+        allowed = set(whole.row[asked].tolist())
+        assert np.array_equal(part.images[mine], whole.images[mine])
+        assert not part.images[~mine].any()
+        for name in ("image_index", "concept", "targets", "is_absent", "row"):
+            assert np.array_equal(getattr(part, name), getattr(whole, name))
+        if needs_reference:
+            assert whole.reference_rows is not None and part.reference_images is not None
+            assert whole.reference_images is not None and part.reference_masks is not None
+            assert np.array_equal(part.reference_images[asked], whole.reference_images[asked])
+            assert not part.reference_images[~asked].any()
+            assert not part.reference_masks[~asked].any()
+            allowed |= set(whole.reference_rows[asked].flatten().tolist())
+        assert read and set(read) <= allowed
+    with pytest.raises(ConfigError, match="share 3 of 3 does not exist"):
+        sampler.draw(4, 2, needs_reference, share=(3, 3))
+
+
 @pytest.mark.realdata
 def test_real_sets_give_episodes_of_merged_concepts(tmp_path: Path) -> None:
     folders = [real_folder(slug) for slug in ("msd_hippocampus_mri", "mt_pardoe_hippo_mri")]

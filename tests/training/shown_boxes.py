@@ -23,6 +23,7 @@ class ShownBoxes:
         size: int,
         self_reference: float,
         allows_absent: bool,
+        share: tuple[int, int] = (0, 1),
     ) -> Episode:
         """Return the episode of a step; the same arguments give the same bytes."""
         rng = counter_rng(seed, step, "boxes")

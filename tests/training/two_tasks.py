@@ -34,6 +34,7 @@ class BoxSampler:
         size: int,
         self_reference: float,
         allows_absent: bool,
+        share: tuple[int, int] = (0, 1),
     ) -> Episode:
         """Return the episode of a step; the same arguments give the same bytes."""
         assert not needs_reference

@@ -17,6 +17,7 @@ ProjectError           an annotation project that is open elsewhere, missing or 
   ExpiredError         a session has ended
   OutsideError         a path that leads out of the project
   FullError            no more sessions can be opened
+LostProcessError       another process of the same run has ended
 CancelledError         long work was stopped on request
 WriteError             a file could not be written (disk full, no permission)
 InternalError            our own mistake: exit status 1
@@ -99,6 +100,10 @@ class OutsideError(ProjectError):
 
 class FullError(ProjectError):
     """As many sessions are open as the server takes."""
+
+
+class LostProcessError(MedprismError):
+    """Another process of the same run has ended; what was saved before is whole."""
 
 
 class CancelledError(MedprismError):

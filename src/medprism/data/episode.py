@@ -124,6 +124,7 @@ class _Batch:
     needs_reference: bool
     allows_absent: bool
     self_reference: float
+    share: tuple[int, int]
 
     def __post_init__(self) -> None:
         if self.num_requests < 1:
@@ -132,6 +133,13 @@ class _Batch:
             raise ConfigError("a request with references cannot be absent; ask for one of the two")
         _check_size(self.size)
         _check_odds("self_reference", self.self_reference)
+        rank, count = self.share
+        if not 0 <= rank < count:
+            raise ConfigError(f"share {rank} of {count} does not exist; count ranks from 0")
+
+    def is_mine(self, image: int) -> bool:
+        """Say whether an image of the episode belongs to the share."""
+        return image % self.share[1] == self.share[0]
 
 
 class EpisodeSampler:
@@ -165,14 +173,20 @@ class EpisodeSampler:
         self_reference: float | None = None,
         *,
         allows_absent: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> Episode:
         """Draw the episode of a step; None takes the config's value.
 
         `allows_absent` is for batches that name a class: some requests then ask for a concept that
         the image is known not to show, with an empty target, and none is synthetic.
 
+        With a `share` of (rank, count), images whose number leaves another remainder than rank when
+        divided by count stay black, and so do the references of their requests: their pixels are
+        not read. Their labels are, since the number of requests on an image depends on them.
+
         Raises:
-            ConfigError: absent requests together with references, or a size that no canvas has.
+            ConfigError: absent requests together with references, a size that no canvas has, or a
+                rank outside 0..count - 1.
         """
         batch = _Batch(
             self.config.num_requests if num_requests is None else num_requests,
@@ -180,6 +194,7 @@ class EpisodeSampler:
             needs_reference,
             allows_absent,
             self.config.self_reference if self_reference is None else self_reference,
+            share,
         )
         images: list[Canvas] = []
         requests: list[_Request] = []
@@ -187,7 +202,9 @@ class EpisodeSampler:
             limit = min(self.config.requests_per_image, batch.num_requests - len(requests))
             rng = counter_rng(seed, step, len(images), "image")
             group = self._draw_group(rng, batch, len(images), limit)
-            images.append(self._render(rng, group[0].image))
+            mine = batch.is_mine(len(images))
+            black = np.zeros((batch.size, batch.size, 3), np.uint8)
+            images.append(self._render(rng, group[0].image) if mine else black)
             requests.extend(group)
         references = self._draw_references(seed, step, batch, requests) if needs_reference else None
         return _assemble(images, requests, references)
@@ -262,7 +279,7 @@ class EpisodeSampler:
         for number, request in enumerate(requests):
             rng = counter_rng(seed, step, number, "reference")
             rows[number] = self._choose_rows(rng, request, refs, batch.self_reference)
-            for place in range(refs):
+            for place in range(refs if batch.is_mine(request.image.number) else 0):
                 row = int(rows[number, place])
                 plane = self._plane(request.asked, row)
                 sampling, masks[number, place] = draw_view(rng, plane, batch.size, self.config.view)

@@ -31,12 +31,19 @@ class DrawsEpisodes(Protocol):
         size: int,
         self_reference: float,
         allows_absent: bool,
+        share: tuple[int, int] = (0, 1),
     ) -> Episode:
-        """Return images, targets and, where asked for, references."""
+        """Return images, targets and, where asked for, references.
+
+        `share` is (rank, count): of images whose number leaves another remainder than rank when
+        divided by count, neither they nor the references of their requests need be read.
+        """
 
 
-def draw_batch(sampler: DrawsEpisodes, config: TrainConfig, step: int) -> tuple[Batch, StepPlan]:
-    """Return what step number `step` learns from."""
+def draw_batch(
+    sampler: DrawsEpisodes, config: TrainConfig, step: int, share: tuple[int, int] = (0, 1)
+) -> tuple[Batch, StepPlan]:
+    """Return what step number `step` learns from; only images of a share have to be real."""
     plan = plan_step(config.seed, step, config.odds)
     stage = config.stage(step)
     fade = max(config.self_reference_until * config.steps, 1e-9)
@@ -48,22 +55,23 @@ def draw_batch(sampler: DrawsEpisodes, config: TrainConfig, step: int) -> tuple[
         size=stage.size,
         self_reference=max(0.0, 1.0 - step / fade),
         allows_absent=plan.asks_class,
+        share=share,
     )
     return to_batch(episode), plan
 
 
 def iterate_batches(
-    sampler: DrawsEpisodes, config: TrainConfig, start: int
+    sampler: DrawsEpisodes, config: TrainConfig, start: int, share: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[int, Batch, StepPlan]]:
     """Yield every step from `start` on, preparing the next one while the caller learns."""
     # OpenCV's own threads would fight with torch's over two cores.
     cv2.setNumThreads(0)
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-        coming = pool.submit(draw_batch, sampler, config, start)
+        coming = pool.submit(draw_batch, sampler, config, start, share)
         for step in range(start, config.steps):
             batch, plan = coming.result()
             if step + 1 < config.steps:
-                coming = pool.submit(draw_batch, sampler, config, step + 1)
+                coming = pool.submit(draw_batch, sampler, config, step + 1, share)
             yield step, batch, plan
 
 

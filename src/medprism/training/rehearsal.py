@@ -144,8 +144,9 @@ class RehearsingSampler:
         size: int,
         self_reference: float,
         allows_absent: bool,
+        share: tuple[int, int] = (0, 1),
     ) -> Episode:
-        """Return the episode of a step; the same arguments give the same bytes."""
+        """Return the whole episode of a step; the same arguments give the same bytes."""
         count = min(num_requests - 1, max(1, round(self._share * num_requests)))
         parts = [
             sampler.draw(

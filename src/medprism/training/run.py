@@ -30,6 +30,7 @@ from medprism.training.course import course_of, make_sampler
 from medprism.training.distributed import Replicas
 from medprism.training.external_trunk import model_settings
 from medprism.training.loop import STATE_FILE, Log, Schedule, Validate, train
+from medprism.training.memory_settings import MemorySettings
 from medprism.training.run_order import RunOrder
 from medprism.training.run_record import RUN_FILE, RunRecord
 from medprism.training.shipping import make_info, write_checkpoint
@@ -125,14 +126,16 @@ class Run:
         log: Log,
         progress: Progress,
         replicas: Replicas | None = None,
+        memory: MemorySettings | None = None,
     ) -> Position:
         """Train until the last step or until the progress of any process is cancelled.
 
         Writes the best checkpoint whenever the score on `val` rises, and the last one at the end.
-        Of several `replicas` the first one writes.
+        Of several `replicas` the first one writes; these and `memory` may be others than before.
 
         Raises:
             InternalError: the loss is not finite.
+            LostProcessError: another process has ended; the state saved last is whole.
             WriteError: no space; the files on disk stay as they were.
         """
         record, path = self.record, self.record.start
@@ -153,6 +156,7 @@ class Run:
             progress=progress,
             replicas=replicas,
             make_learner=self.course.make_learner,
+            memory=memory,
         )
         if position.step and (replicas is None or replicas.rank == 0):
             weights = read_average(self.folder / STATE_FILE)

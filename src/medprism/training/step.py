@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from medprism.core.preprocess import Fit
 from medprism.core.prompt import Click, Interaction, Interactions
 from medprism.core.randomness import counter_rng
+from medprism.models.blocks.prototypes import BankTally
 from medprism.models.kprism.model import KPrism
 from medprism.models.segmenter import (
     Clicks,
@@ -56,11 +57,15 @@ class StepRandomness:
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """Mean loss to descend, and per round (with a gradient) the mean loss and hard Dice."""
+    """Mean loss to descend, and per round (with a gradient) the mean loss and hard Dice.
+
+    `tallies` are what the batch says about a memory that no gradient moves (`Learner.take_in`).
+    """
 
     loss: Float[Tensor, ""]
     round_losses: tuple[float, ...]
     round_dice: tuple[float, ...]
+    tallies: tuple[BankTally, ...] = ()
 
 
 class TrainingStep(nn.Module):

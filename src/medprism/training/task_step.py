@@ -12,7 +12,6 @@ from medprism.core.errors import InternalError
 from medprism.models.tpseg.model import TPSeg, task_rows
 from medprism.objectives.structure import WINDOW, structure_loss
 from medprism.training.config import PhaseConfig, StepPlan, TrainConfig
-from medprism.training.distributed import add_up
 from medprism.training.loop import Learner
 from medprism.training.optim import make_optimizer
 from medprism.training.step import Batch, StepRandomness, StepResult, mean_dice
@@ -31,20 +30,18 @@ class TaskStep(nn.Module):
         self.joint_steps = round(phases.joint_share * steps)
 
     def forward(self, batch: Batch, plan: StepPlan, randomness: StepRandomness) -> StepResult:
-        """Return the loss over the four outputs; move the prototypes by the batch's masks."""
+        """Return the loss over the four outputs, and what the masks say about the prototypes."""
         self._open(randomness.step)
         image = batch.images.index_select(0, batch.image_index)
         answer = self.model(image, batch.concept)
         outputs = tuple(one.float() for one in (answer.logits, *answer.steps))
         window = border_window(batch.target.shape[2])
         per_request = structure_loss(outputs, batch.target, window)
-        # Prototypes enter the loss as copies, so that moving them here changes no gradient.
         tallies = self.model.tally(answer, batch.concept, batch.target)
-        self.model.take_in(add_up(tallies))
         loss = per_request.mean()
         found = (outputs[0].detach() >= 0).numpy()
         dice = mean_dice(found, (batch.target >= 0.5).numpy())
-        return StepResult(loss, (float(loss.detach()),), (dice,))
+        return StepResult(loss, (float(loss.detach()),), (dice,), tallies)
 
     def _open(self, step: int) -> None:
         """Let learn what learns in this phase; the step alone decides, as a resumed run needs."""
@@ -70,7 +67,8 @@ def learn_tasks(model: TPSeg, config: TrainConfig) -> Learner:
         keep_rows(model, phases.kept_rows)
         # Decay would move rows that have no gradient.
         config = replace(config, weight_decay=0.0)
-    return Learner(TaskStep(model, phases, config.steps), make_optimizer(model, config))
+    step = TaskStep(model, phases, config.steps)
+    return Learner(step, make_optimizer(model, config), take_in=model.take_in)
 
 
 def keep_rows(model: TPSeg, kept: int) -> None:

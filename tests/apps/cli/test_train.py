@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from medprism.apps.cli.training_bar import TrainingBar
 from medprism.data.datasets.discovery import find_datasets
 from medprism.data.preparation import PrepareConfig, prepare
 from medprism.models.checkpoint import load_checkpoint
+from medprism.training.loop import STATE_FILE
 from medprism.training.run_record import RunRecord
+from medprism.training.state import read_document
 from tests.apps.conftest import Command
 from tests.evaluation.phantoms import write_scenes
 
@@ -168,3 +172,55 @@ def test_two_processes_of_torchrun_share_a_run(data: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("3 of 3 steps") == 1
     assert load_checkpoint(out / "last.safetensors").info.name == "kprism-nano"
+
+
+def test_a_step_may_take_less_memory(medprism: Command, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    start = ("train", "kprism-nano", "--data", data, "--out", run, "--steps", "2")
+    ended = medprism(*start, "--accumulate", "2", "--recompute")
+    assert ended.status == 0, ended.err
+    # Neither belongs to the run.
+    assert "recompute" not in (run / "run.json").read_text()
+    none = medprism("train", "kprism-nano", "--out", tmp_path / "r", "--accumulate", "0")
+    assert none.status == 2
+    assert "--accumulate must be at least 1" in none.err
+
+
+def _ranks(out: Path) -> list[int]:
+    """Return the processes of this machine that train in a folder, but not their launcher."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        is_run = b"medprism.apps.cli" in words and str(out).encode() in words
+        if is_run and b"torch.distributed.run" not in words:
+            found.append(int(place.parent.name))
+    return found
+
+
+@pytest.mark.slow
+def test_killing_one_process_of_torchrun_ends_the_run_and_it_goes_on(
+    data: Path, tmp_path: Path
+) -> None:
+    store, out = tmp_path / "store", tmp_path / "run"
+    prepare(find_datasets([data]), store, PrepareConfig())
+    start = ["kprism-nano", "--store", str(store), "--out", str(out), "--steps", "300"]
+    ended: list[subprocess.CompletedProcess[str]] = []
+    launcher = threading.Thread(target=lambda: ended.append(_with_two_processes(start)))
+    launcher.start()
+    # The first state is written after 100 steps.
+    limit = time.monotonic() + 400
+    while not (out / STATE_FILE).exists():
+        assert time.monotonic() < limit and launcher.is_alive()
+        time.sleep(0.05)
+    os.kill(max(_ranks(out)), signal.SIGKILL)
+    launcher.join()
+    assert ended[0].returncode != 0
+    assert "another of the 2 processes of this run has ended" in ended[0].stderr
+    done = read_document(out / STATE_FILE)["step"]
+    assert done % 100 == 0 and 0 < done < 300
+    resumed = _with_two_processes(["kprism-nano", "--out", str(out), "--resume"])
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert resumed.stdout.count("300 of 300 steps") == 1

@@ -17,7 +17,7 @@ from medprism.models.iris.slices import SliceIris
 from medprism.models.segmenter import Prompts
 from medprism.training.batches import standardised, to_batch
 from medprism.training.config import TrainConfig, plan_step
-from medprism.training.iris.slice_step import BANK_ROWS, SliceStep, learn_slices
+from medprism.training.iris.slice_step import BANK_ROWS, learn_slices
 from medprism.training.loop import STATE_FILE, Schedule, train
 from medprism.training.recipes import iris_nano_2d as recipe
 from medprism.training.state import read_average
@@ -102,10 +102,14 @@ def test_every_weight_learns_and_the_bank_counts_every_reference() -> None:
             allows_absent=False,
         )
     )
-    result = SliceStep(model)(batch, plan_step(1, 0, config.odds), StepRandomness(1, 0))
+    learner = learn_slices(model, config)
+    result = learner.step(batch, plan_step(1, 0, config.odds), StepRandomness(1, 0))
     result.loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and float(parameter.grad.abs().max()) > 0, name
+    assert model.iris.bank.count[:, 0].tolist() == [0, 0]
+    assert learner.take_in is not None
+    learner.take_in(result.tallies)
     assert model.iris.bank.count[:, 0].tolist() == [2, 2]
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from medprism.apps.cli.interrupt import stop_on_interrupt
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.cli.replica_start import open_together
 from medprism.apps.cli.resuming import refuse_given, refuse_other_preset
 from medprism.apps.cli.training_bar import TrainingBar
 from medprism.apps.cli.training_end import say_end
 from medprism.core.errors import ConfigError
 from medprism.data.datasets.discovery import find_datasets
 from medprism.evaluation.iris_validation import make_sliding_validate
-from medprism.training.figures import open_logs
+from medprism.training.distributed import Alone, Replicas
+from medprism.training.figures import Together, open_logs
 from medprism.training.iris.run import IrisOrder, IrisRun
 
 
@@ -34,17 +36,31 @@ class IrisWish:
     seed: int | None
     init: Path | None
     others: Mapping[str, object]
+    recompute: bool = False
 
 
-def train_iris(wish: IrisWish) -> int:
+def train_iris(wish: IrisWish, replicas: Replicas | None = None) -> int:
     """Train and say where the checkpoints are; return 130 if stopped before the last step."""
     given = [name for name, value in wish.others.items() if value]
     if given:
         raise ConfigError(f"{', '.join(given)} is nothing for {wish.preset}; leave it out")
-    run = _resume(wish) if wish.resume else _start(wish)
-    with stop_on_interrupt() as stop, TrainingBar(run.record.config, stop) as bar:
-        validate = run.validator(make_sliding_validate)
-        position = run.train(validate, open_logs(run.folder, bar), bar)
+    group = replicas or Alone()
+    is_first = group.rank == 0
+    run = open_together(
+        group,
+        wish.minutes,
+        lambda: _resume(wish) if wish.resume else _start(wish),
+        lambda: IrisRun.resume(wish.out),
+    )
+    with (
+        stop_on_interrupt() as stop,
+        TrainingBar(run.record.config, stop, is_shown=is_first) as bar,
+    ):
+        validate = run.validator(make_sliding_validate) if is_first else None
+        logs = open_logs(run.folder, bar) if is_first else Together([])
+        position = run.train(validate, logs, bar, group, recompute=wish.recompute)
+    if not is_first:
+        return 0
     return say_end(wish.preset, run.folder, position, run.record.config.steps)
 
 

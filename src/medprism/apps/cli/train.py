@@ -45,10 +45,17 @@ def train(
             min=0, help="What all chance of the run is drawn from (default: the recipe's)."
         ),
     ] = None,
+    accumulate: Annotated[
+        int, typer.Option(help="Parts that a batch is passed in, for less memory.")
+    ] = 1,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute parts of a step twice, for less memory.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a preset. Ctrl-C stops after the step at hand; --resume goes on bit for bit."""
     from medprism.apps.cli.training import TrainWish, carry_out
+    from medprism.training.memory_settings import MemorySettings
 
     wish = TrainWish(
         recipe=preset,
@@ -68,5 +75,6 @@ def train(
         without=without,
         seed=seed,
         threads=threads,
+        memory=MemorySettings(accumulate=accumulate, recompute=recompute),
     )
     raise typer.Exit(carry_out(wish))

@@ -13,6 +13,7 @@ from medprism.apps.cli.interrupt import stop_on_interrupt
 from medprism.apps.cli.iris_training import IrisWish, train_iris
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
+from medprism.apps.cli.replica_start import open_together
 from medprism.apps.cli.resuming import refuse_given, refuse_other_preset
 from medprism.apps.cli.training_bar import TrainingBar
 from medprism.apps.cli.training_end import say_end
@@ -33,6 +34,7 @@ from medprism.models.tpseg.config import TPSegConfig
 from medprism.training.distributed import Replicas, joined_processes
 from medprism.training.figures import Together, open_logs
 from medprism.training.loop import Validate
+from medprism.training.memory_settings import MemorySettings
 from medprism.training.run import Run, refuse_used
 from medprism.training.run_order import RunOrder
 
@@ -58,16 +60,17 @@ class TrainWish:
     without: str
     seed: int | None
     threads: int | None
+    memory: MemorySettings = MemorySettings()
 
 
 def carry_out(wish: TrainWish) -> int:
     """Train and say where the checkpoints are; return 130 if stopped before the last step."""
     use_threads(wish.threads, "--threads")
-    if wish.recipe in IRIS_PRESETS:
-        return train_iris(_iris_wish(wish))
-    if wish.without:
+    if wish.without and wish.recipe not in IRIS_PRESETS:
         raise ConfigError("--without is for Iris; leave it out")
     with joined_processes() as replicas:
+        if wish.recipe in IRIS_PRESETS:
+            return train_iris(_iris_wish(wish), replicas)
         return _train(wish, replicas)
 
 
@@ -82,6 +85,7 @@ def _iris_wish(wish: TrainWish) -> IrisWish:
         without=wish.without,
         seed=wish.seed,
         init=wish.init,
+        recompute=wish.memory.recompute,
         others={
             "--store": wish.store,
             "--licences": wish.licences,
@@ -90,6 +94,7 @@ def _iris_wish(wish: TrainWish) -> IrisWish:
             "--trunk": wish.trunk,
             "--synthetic": wish.synthetic,
             "--task-change": wish.task_change,
+            "--accumulate": wish.memory.accumulate > 1,
         },
     )
 
@@ -97,7 +102,12 @@ def _iris_wish(wish: TrainWish) -> IrisWish:
 def _train(wish: TrainWish, replicas: Replicas) -> int:
     album = _Album()
     is_first = replicas.rank == 0
-    run = _first_run(wish, album, replicas) if is_first else _joined_run(wish, replicas)
+    run = open_together(
+        replicas,
+        wish.minutes,
+        lambda: _resume(wish) if wish.resume else _start(wish, album),
+        lambda: Run.resume(wish.out),
+    )
     validate = run.validator(album.make_validate) if is_first else None
     if validate is None and is_first:
         print("no val slices: the best checkpoint cannot be chosen", file=sys.stderr)
@@ -106,27 +116,10 @@ def _train(wish: TrainWish, replicas: Replicas) -> int:
         TrainingBar(run.record.config, stop, is_shown=is_first) as bar,
     ):
         logs = album.logs = open_logs(run.folder, bar) if is_first else Together([])
-        position = run.train(validate, logs, bar, replicas)
+        position = run.train(validate, logs, bar, replicas, wish.memory)
     if not is_first:
         return 0
     return say_end(run.record.recipe, run.folder, position, run.record.config.steps)
-
-
-def _first_run(wish: TrainWish, album: _Album, replicas: Replicas) -> Run:
-    """Return the run, started by the first process or gone on with; then the others may open it."""
-    if replicas.count > 1 and wish.minutes is not None:
-        raise ConfigError(
-            f"--minutes {wish.minutes:g} cannot be timed with {replicas.count} processes; "
-            "give --steps"
-        )
-    run = _resume(wish) if wish.resume else _start(wish, album)
-    replicas.wait()
-    return run
-
-
-def _joined_run(wish: TrainWish, replicas: Replicas) -> Run:
-    replicas.wait()
-    return Run.resume(wish.out)
 
 
 def _start(wish: TrainWish, album: _Album) -> Run:

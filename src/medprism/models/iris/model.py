@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from medprism.core.errors import GeometryError, LabelError
 from medprism.models.blocks.grid import crop_to, pad_to_multiple, size_of
-from medprism.models.blocks.prototypes import PrototypeBank
+from medprism.models.blocks.prototypes import BankTally, PrototypeBank
 from medprism.models.blocks.unet import UNetEncoder
 from medprism.models.iris.config import IrisConfig
 from medprism.models.iris.decoder import MaskDecoder
@@ -200,9 +200,17 @@ class Iris(nn.Module):
         Raises:
             LabelError: a row that the bank does not have.
         """
+        self.bank.take_in(self.tally(concept, tasks))
+
+    def tally(self, concept: Int64[Tensor, "rows classes"], tasks: TaskEmbeddings) -> BankTally:
+        """Add up what the rows say about the entries of their classes, for `bank.take_in`.
+
+        Raises:
+            LabelError: a row that the bank does not have.
+        """
         self._check_concepts(concept)
         present = tasks.present.reshape(-1, 1).expand(-1, tasks.tokens.shape[2])
-        self.bank.update(concept.reshape(-1), tasks.tokens.flatten(0, 1), present)
+        return self.bank.tally(concept.reshape(-1), tasks.tokens.flatten(0, 1), present)
 
     def _check_concepts(self, concept: Int64[Tensor, "rows classes"]) -> None:
         rows = self.config.num_concepts

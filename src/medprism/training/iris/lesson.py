@@ -14,6 +14,7 @@ from medprism.data.volume_episode import VolumeEpisode
 from medprism.models.iris.embedding import TaskEmbeddings, stack_rows
 from medprism.models.iris.model import Iris
 from medprism.models.iris.tuning import class_losses
+from medprism.training.distributed import Alone, Replicas
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,10 @@ class LearnsVolumes(Protocol):
 
 @dataclass
 class IrisLearner:
-    """Iris learns from a reference, and its bank takes in what the references said."""
+    """Iris learns from a reference; its bank takes in what those of all `replicas` said."""
 
     model: Iris
+    replicas: Replicas = field(default_factory=Alone)
     _concepts: list[Tensor] = field(default_factory=list)
     _tasks: list[TaskEmbeddings] = field(default_factory=list)
 
@@ -69,7 +71,8 @@ class IrisLearner:
         concepts = torch.zeros(rows.present.shape, dtype=torch.int64)
         for row, numbers in enumerate(self._concepts):
             concepts[row, : len(numbers)] = numbers
-        self.model.remember(concepts, rows)
+        (tally,) = self.replicas.add_up((self.model.tally(concepts, rows),))
+        self.model.bank.take_in(tally)
         self._tasks.clear()
         self._concepts.clear()
 

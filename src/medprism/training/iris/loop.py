@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from medprism.core.errors import ConfigError
 from medprism.core.progress import Progress
 from medprism.data.volume_episode import VolumeEpisode
+from medprism.training.distributed import Alone, Replicas
 from medprism.training.iris.config import IrisTrainConfig, iris_rate
 from medprism.training.iris.lamb import Lamb
 from medprism.training.iris.lesson import LearnsVolumes
@@ -23,8 +25,10 @@ from medprism.training.loop import (
     OnBest,
     Schedule,
     Validate,
+    agree_on_start,
     refuse_unless_finite,
 )
+from medprism.training.recompute import recompute_blocks
 from medprism.training.state import (
     Position,
     average_of,
@@ -89,33 +93,50 @@ def train_volumes(
     on_best: OnBest | None,
     log: Log,
     progress: Progress,
+    replicas: Replicas | None = None,
+    recompute: bool = False,
 ) -> Position:
     """Train until the last step or until cancelled; go on where `folder` left off.
 
-    Episodes of a step pass one after the other and their gradients are averaged. State, figures
-    and the best weights are kept as in `training.loop.train`.
+    Episodes of a step pass one after the other and their gradients are averaged; several `replicas`
+    share them, and draw their own only. With `recompute` blocks forget what they computed until it
+    is needed (see `training.recompute`). State, figures and the best weights are kept as in
+    `training.loop.train`.
 
     Raises:
         InternalError: the loss or its gradient is not finite; the saved state stays good.
+        LostProcessError: another process has ended; likewise.
+        ConfigError: more processes than episodes in a step, or ones that do not begin alike.
     """
-    model, optimizer = learner.model, make_lamb(learner, config)
+    group, model = replicas or Alone(), learner.model
+    if group.count > config.episodes:
+        raise ConfigError(
+            f"a step of {config.episodes} episodes cannot feed {group.count} processes; use fewer"
+        )
+    if recompute:
+        recompute_blocks(model)
+    optimizer = make_lamb(learner, config)
     average, position = average_of(model), Position(0, 0.0, None)
     if (folder / STATE_FILE).exists():
         position = load_state(folder / STATE_FILE, config, model, average, optimizer)
+    agree_on_start(group, config, position, model)
     meter, started, before = _Meter(), time.monotonic(), position.seconds
     keeper = Keeper(schedule, validate, on_best, log, list(position.history), position.best)
     model.train()
     for step in range(position.step, config.steps):
-        _take_step(learner, optimizer, draw, config, step, meter)
+        stop = _take_step(
+            learner, optimizer, draw, config, step, meter=meter, group=group, progress=progress
+        )
         update_average(average, model, step, config.ema)
         for name, buffer in model.named_buffers():
             # The bank is a running mean itself.
             average[name].copy_(buffer)
         done, seconds = step + 1, before + time.monotonic() - started
-        last = done == config.steps or progress.is_cancelled()
-        keeper.report(done, seconds, meter, iris_rate(step, config), average, last=last)
+        last = done == config.steps or stop
+        if group.rank == 0:
+            keeper.report(done, seconds, meter, iris_rate(step, config), average, last=last)
         position = Position(done, seconds, keeper.best, tuple(keeper.history))
-        if done % schedule.save_every == 0 or last:
+        if group.rank == 0 and (done % schedule.save_every == 0 or last):
             save_state(folder / STATE_FILE, config, position, model, average, optimizer)
         progress.report(done, config.steps, "")
         if last:
@@ -129,22 +150,31 @@ def _take_step(
     draw: DrawEpisode,
     config: IrisTrainConfig,
     step: int,
+    *,
     meter: _Meter,
-) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = iris_rate(step, config)
+    group: Replicas,
+    progress: Progress,
+) -> bool:
+    """Learn from the episodes of a step; say whether any process wants to stop."""
+    for part in optimizer.param_groups:
+        part["lr"] = iris_rate(step, config)
     optimizer.zero_grad(set_to_none=True)
-    for number in range(config.episodes):
+    found: list[tuple[int, str, float, float | None]] = []
+    for number in range(group.rank, config.episodes, group.count):
         episode = draw(config.seed, step, number)
         with torch.autocast("cpu", torch.bfloat16, enabled=halves_precision(episode, config)):
             lesson = learner.study(episode)
         refuse_unless_finite("loss", step, lesson.loss)
         share: Tensor = lesson.loss / config.episodes
         torch.autograd.backward(share)
-        meter.add(f"loss/{episode.dataset}", float(lesson.loss.detach()))
-        meter.add(f"dice/{episode.dataset}", lesson.dice)
+        found.append((number, episode.dataset, float(lesson.loss.detach()), lesson.dice))
+    _, stop = group.combine(learner.model, (), stop=progress.is_cancelled())
+    for _, dataset, loss, dice in sorted(group.gather(found)):
+        meter.add(f"loss/{dataset}", loss)
+        meter.add(f"dice/{dataset}", dice)
     norm: Tensor = torch.nn.utils.clip_grad_norm_(learner.model.parameters(), config.clip)
     refuse_unless_finite("gradient", step, norm)
     meter.add("gradient", float(norm))
     optimizer.step()
     learner.finish_step()
+    return stop

@@ -6,11 +6,11 @@ from typing import Final
 
 from torch import nn
 
+from medprism.models.blocks.prototypes import BankTally
 from medprism.models.iris.slices import SliceIris
 from medprism.models.iris.tuning import class_losses
 from medprism.models.segmenter import Prompts, canvas_logits
 from medprism.training.config import StepPlan, TrainConfig
-from medprism.training.distributed import add_up
 from medprism.training.loop import Learner
 from medprism.training.optim import make_optimizer
 from medprism.training.step import Batch, StepRandomness, StepResult, encode_references, mean_dice
@@ -20,7 +20,7 @@ BANK_ROWS: Final = ("iris.bank.content", "iris.bank.count")
 
 
 class SliceStep(nn.Module):
-    """Segment every request by its reference [Iris, Alg. 1]; the bank takes in the references."""
+    """Segment every request by its reference [Iris, Alg. 1], which says something to the bank."""
 
     def __init__(self, model: SliceIris) -> None:
         super().__init__()
@@ -33,11 +33,9 @@ class SliceStep(nn.Module):
         decoded = self.model.decode(features, Prompts(references=references))
         logits = canvas_logits(decoded, (batch.target.shape[1], batch.target.shape[2]))
         loss = class_losses(logits[:, None], batch.target[:, None]).mean()
-        # The bank is no part of the loss, so that moving it here changes no gradient.
-        (tally,) = add_up((self.model.tally(batch.concept, references),))
-        self.model.take_in(tally)
+        tally = self.model.tally(batch.concept, references)
         dice = mean_dice(logits.detach().numpy() >= 0, batch.target.numpy() >= 0.5)
-        return StepResult(loss, (float(loss.detach()),), (dice,))
+        return StepResult(loss, (float(loss.detach()),), (dice,), (tally,))
 
 
 def learn_slices(model: SliceIris, config: TrainConfig) -> Learner:
@@ -46,4 +44,9 @@ def learn_slices(model: SliceIris, config: TrainConfig) -> Learner:
     The optimizer is that of all models of slices, not the paper's Lamb: there the batches are
     alike, and so models that are compared differ in nothing else.
     """
-    return Learner(SliceStep(model), make_optimizer(model, config), BANK_ROWS)
+
+    def take_in(tallies: tuple[BankTally, ...]) -> None:
+        (tally,) = tallies
+        model.take_in(tally)
+
+    return Learner(SliceStep(model), make_optimizer(model, config), BANK_ROWS, take_in)
