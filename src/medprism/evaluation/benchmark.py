@@ -71,7 +71,7 @@ def run(
     make_folder(out)
     todo = {
         name: numbers
-        for name in _datasets(store, plan)
+        for name in datasets_of(store, plan)
         if (numbers := choose_slices(store, name, plan))
     }
     if not todo:
@@ -158,7 +158,12 @@ def _examine(
     return tuple(rows)
 
 
-def _datasets(store: SliceStore, plan: Plan) -> list[str]:
+def datasets_of(store: SliceStore, plan: Plan) -> list[str]:
+    """Return the sets of a plan, in the order of the store.
+
+    Raises:
+        LabelError: the plan names one that the store does not have.
+    """
     for name in plan.datasets:
         store.info(name)
     return [

@@ -16,12 +16,11 @@ from medprism.core.errors import ConfigError, LabelError
 from medprism.core.image import Image
 from medprism.core.prompt import Click, Interactions, Mask2d
 from medprism.data.store import SliceStore
+from medprism.evaluation.answerer import Answerer, Found
 from medprism.evaluation.cases import CaseReader, Target
 from medprism.evaluation.facts import role_of
 from medprism.evaluation.references import FixedReferences
 from medprism.evaluation.results import ResultRow, volume_of
-from medprism.inference.prediction import Prediction
-from medprism.inference.session import Session
 from medprism.metrics.dice import dice
 from medprism.metrics.overlap import count_overlap
 from medprism.prompts.simulate import simulate_clicks
@@ -118,9 +117,9 @@ class Stopwatch:
 
 @dataclass(eq=False)
 class Exam:
-    """What the protocols share: a session, where cases come from, references, limits."""
+    """What the protocols share: who answers, where cases come from, references, limits."""
 
-    session: Session
+    session: Answerer
     store: SliceStore
     reader: CaseReader
     references: FixedReferences
@@ -239,7 +238,7 @@ def shown(exam: Exam, number: int, targets: Sequence[Target]) -> Iterator[Questi
             yield exam.open(number, target)
 
 
-def _semantic_row(exam: Exam, question: Question, found: Prediction, seconds: float) -> ResultRow:
+def _semantic_row(exam: Exam, question: Question, found: Found, seconds: float) -> ResultRow:
     if question.truth.any():
         value, protocol = dice(found.mask, question.truth), SEMANTIC
     else:

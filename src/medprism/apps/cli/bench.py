@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from medprism.apps.cli.official import examine_package
+
 app = typer.Typer(
     no_args_is_help=True, help="Compare systems that were trained for the same budget."
 )
@@ -72,6 +74,9 @@ def run_bench(
     )
     if code := carry_out(wish):
         raise typer.Exit(code)
+
+
+app.command("official")(examine_package)
 
 
 @app.command("report")

@@ -6,11 +6,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from medprism.apps.cli.interrupt import STOPPED, Stop, stop_on_interrupt
+from medprism.apps.cli.interrupt import STOPPED, Stop, Stoppable, stop_on_interrupt
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.core.errors import ConfigError, StoreError
-from medprism.core.progress import Progress
 from medprism.data.case import ROLES
 from medprism.data.store import SliceStore
 from medprism.engines.engine import REFERENCE_ENGINE
@@ -24,6 +23,7 @@ from medprism.evaluation.bench.examination import (
     examine_unets,
     examine_untrained,
 )
+from medprism.evaluation.bench.official.packages import OFFICIAL, PACKAGES
 from medprism.evaluation.bench.report import compare_benches, difference_grid, write_bench
 from medprism.evaluation.bench.runs import BenchOrder, read_system, train_system
 from medprism.evaluation.bench.systems import SYSTEMS
@@ -119,14 +119,14 @@ def _train_and_examine(
 ) -> bool:
     """Return whether the system is trained and examined."""
     with progress_bar(f"{order.name}: training") as bar:
-        if not train_system(order, out, _Stoppable(bar, stop)):
+        if not train_system(order, out, Stoppable(bar, stop)):
             return False
     model = read_system(order, out)
     if model is None:
         return False
     with progress_bar(f"{order.name}: examination") as bar:
         system = SYSTEMS[order.system]
-        examine_system(model, system, store, out, examination, _Stoppable(bar, stop))
+        examine_system(model, system, store, out, examination, Stoppable(bar, stop))
     return True
 
 
@@ -143,22 +143,6 @@ def _examine_other(name: str, wish: BenchWish, store: SliceStore, examination: E
         examine_unets(store, wish.out, examination, run, bar)
 
 
-@dataclass(frozen=True)
-class _Stoppable:
-    """A bar that also asks to stop when somebody pressed Ctrl-C."""
-
-    bar: Progress
-    stop: Stop
-
-    def report(self, done: int, total: int, message: str = "") -> None:
-        """Show how far it is."""
-        self.bar.report(done, total, message)
-
-    def is_cancelled(self) -> bool:
-        """Return whether to stop after the step at hand."""
-        return self.stop.is_wanted or self.bar.is_cancelled()
-
-
 def describe_systems() -> str:
     """Return a table of everything that can be compared."""
     rows = []
@@ -171,6 +155,7 @@ def describe_systems() -> str:
         rows.append([name, system.title, system.group, ", ".join(by)])
     rows.append([UNET, "a UNet for each set", "a model for each task", "nothing"])
     rows += [[name, name, "no training at all", "marks"] for name in UNTRAINED]
+    rows += [[name, one.title, OFFICIAL, "your own weights"] for name, one in PACKAGES.items()]
     return table(["system", "what it is", "group", "learns by"], rows)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
+from medprism.core.progress import Progress
+
 STOPPED: Final = 130
 """Exit status of work that was stopped and can go on, as shells have it for Ctrl-C."""
 
@@ -44,3 +46,19 @@ def stop_on_interrupt() -> Iterator[Stop]:
         yield stop
     finally:
         restore()
+
+
+@dataclass(frozen=True)
+class Stoppable:
+    """Progress that also asks to stop when somebody pressed Ctrl-C."""
+
+    progress: Progress
+    stop: Stop
+
+    def report(self, done: int, total: int, message: str = "") -> None:
+        """Say how far it is."""
+        self.progress.report(done, total, message)
+
+    def is_cancelled(self) -> bool:
+        """Return whether to stop after the step at hand."""
+        return self.stop.is_wanted or self.progress.is_cancelled()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
+from medprism.evaluation.bench.official.packages import OFFICIAL
 from medprism.evaluation.bench.tables import Line, Table
 from medprism.evaluation.convergence import Curve
 from medprism.evaluation.measures import MEASURES
@@ -30,18 +31,26 @@ class Grid:
 
 
 def grid_of(table: Table) -> Grid:
-    """Return a table as text: figures to three digits, a missing cell says so."""
+    """Return a table as text: figures to three digits, a missing cell says so, and why if known."""
     common = ", ".join(table.common) or "none"
+    meaning = f"{MEASURES[table.measure].meaning}. A cell: {RULES['set']}"
+    mean = (
+        f"Mean: over the sets that all systems here have ({common}), each its mean over classes; "
+        f"with a {RULES['interval']}"
+    )
+    if table.tier == OFFICIAL:
+        return Grid(
+            title=f"{table.measure} ({table.role}), official packages",
+            notes=(f"{meaning}. {mean}. Trained elsewhere: not to be set against other tables.",),
+            header=("system", "what it is", "mean", *table.sets),
+            rows=tuple(_cells(line, table.sets) for line in table.lines),
+        )
+    behind = "Against K-Prism: the mean over sets of the difference on the pairs that both answered"
     return Grid(
         title=f"{table.measure} ({table.role})",
-        notes=(
-            f"{MEASURES[table.measure].meaning}. A cell: {RULES['set']}. Mean: over the sets that "
-            f"all systems here have ({common}), each its mean over classes; with a "
-            f"{RULES['interval']}. Against K-Prism: the mean over sets of the difference on the "
-            "pairs that both answered.",
-        ),
+        notes=(f"{meaning}. {mean}. {behind}.",),
         header=("system", "what it is", "mean", "against K-Prism", *table.sets),
-        rows=tuple(_cells(line, table.sets) for line in table.lines),
+        rows=tuple(_cells(line, table.sets, _behind(line)) for line in table.lines),
     )
 
 
@@ -135,11 +144,17 @@ def show(interval: Interval | None, *, signed: bool = False) -> str:
     return f"{interval.mean:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
-def _cells(line: Line, sets: Sequence[str]) -> tuple[str, ...]:
-    own = [f"{line.by_set[name].value:.3f}" if name in line.by_set else MISSING for name in sets]
+def _cells(line: Line, sets: Sequence[str], *behind: str) -> tuple[str, ...]:
+    own = [
+        f"{line.by_set[name].value:.3f}" if name in line.by_set else line.lost.get(name, MISSING)
+        for name in sets
+    ]
+    return (line.system, f"{line.title} ({line.group})", show(line.mean), *behind, *own)
+
+
+def _behind(line: Line) -> str:
     is_first = line.behind is None and line.system == "kprism"
-    behind = "-" if is_first else show(line.behind, signed=True)
-    return (line.system, f"{line.title} ({line.group})", show(line.mean), behind, *own)
+    return "-" if is_first else show(line.behind, signed=True)
 
 
 def _facts(facts: Mapping[str, Any]) -> list[str]:

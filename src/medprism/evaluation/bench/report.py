@@ -15,6 +15,9 @@ from medprism.core.durable import write_bytes, write_json
 from medprism.core.errors import StoreError
 from medprism.evaluation.bench.claims import claims_grid, judge
 from medprism.evaluation.bench.examination import CELLS
+from medprism.evaluation.bench.official.failures import read_failures
+from medprism.evaluation.bench.official.overview import overview_grids
+from medprism.evaluation.bench.official.packages import OFFICIAL, is_official
 from medprism.evaluation.bench.pages import (
     Grid,
     draw_clicks,
@@ -27,10 +30,16 @@ from medprism.evaluation.bench.pages import (
 from medprism.evaluation.bench.quoted import quoted_grids
 from medprism.evaluation.bench.runs import RUNS, describe_run
 from medprism.evaluation.bench.savings import saved_clicks, saved_grid
-from medprism.evaluation.bench.tables import TABLED, make_tables, paired_difference, title_of
+from medprism.evaluation.bench.tables import (
+    TABLED,
+    Table,
+    make_tables,
+    paired_difference,
+    title_of,
+)
 from medprism.evaluation.benchmark import read_cells
 from medprism.evaluation.comparison import common_rows
-from medprism.evaluation.convergence import curves_of
+from medprism.evaluation.convergence import Curve, curves_of
 from medprism.evaluation.results import Cell
 from medprism.metrics.bootstrap import Interval
 from medprism.training.run import is_finished
@@ -38,6 +47,7 @@ from medprism.training.run import is_finished
 FORMAT: Final = "medprism-bench"
 VERSION: Final = 1
 CURVES: Final = "clicks.svg"
+OFFICIAL_CURVES: Final = "clicks-official.svg"
 
 
 @dataclass(frozen=True)
@@ -59,14 +69,15 @@ def write_bench(out: Path) -> Written:
     cells = read_cells(out / CELLS)
     folders = _finished(out)
     runs = [describe_run(folder) for folder in folders]
-    tables = make_tables(cells)
+    failures = read_failures(out, cells)
+    tables = make_tables(cells, failures=failures)
     findings = judge(cells)
     savings = saved_clicks(cells)
-    measured = (grid_of(table) for table in tables)
+    measured = _measured(tables, overview_grids(cells, failures))
     saved = [saved_grid(savings)] if savings else []
     grids = [run_grid(runs), claims_grid(findings), *saved, *measured, *quoted_grids()]
     curves = curves_of(cells)
-    drawn = draw_clicks(curves) if curves else ""
+    drawn = {name: draw_clicks(found) for name, found in _by_tier(curves).items() if found}
     facts = _facts(cells)
     payload = {
         "facts": facts,
@@ -74,15 +85,15 @@ def write_bench(out: Path) -> Written:
         "claims": [asdict(finding) for finding in findings],
         "saved_clicks": [asdict(one) for one in savings],
         "tables": [asdict(table) for table in tables],
+        "official_failures": [asdict(one) for one in failures],
         "curves": [asdict(curve) for curve in curves],
     }
     write_json(out / "bench.json", FORMAT, VERSION, payload)
-    if drawn:
-        write_bytes(out / CURVES, drawn.encode())
-    names = [CURVES] if drawn else []
-    write_bytes(out / "bench.md", render_markdown(facts, grids, names).encode())
+    for name, picture in drawn.items():
+        write_bytes(out / name, picture.encode())
+    write_bytes(out / "bench.md", render_markdown(facts, grids, list(drawn)).encode())
     page = out / "bench.html"
-    write_bytes(page, render_html(facts, grids, [drawn] if drawn else []).encode())
+    write_bytes(page, render_html(facts, grids, list(drawn.values())).encode())
     systems = tuple(dict.fromkeys(cell.method for cell in cells))
     return Written(tuple(one.name for one in folders), systems, page)
 
@@ -158,6 +169,21 @@ def _change(
     return (
         None if difference is None else Difference(system, role, measure, len(rows_new), difference)
     )
+
+
+def _measured(tables: Sequence[Table], overview: Sequence[Grid]) -> list[Grid]:
+    """Return the tables as text: those of the same budget, then official packages with theirs."""
+    same = [grid_of(table) for table in tables if table.tier != OFFICIAL]
+    official = [grid_of(table) for table in tables if table.tier == OFFICIAL]
+    return [*same, *overview, *official]
+
+
+def _by_tier(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """Return the curves of each picture by the name of its file."""
+    return {
+        CURVES: [one for one in curves if not is_official(one.method)],
+        OFFICIAL_CURVES: [one for one in curves if is_official(one.method)],
+    }
 
 
 def _finished(out: Path) -> list[Path]:

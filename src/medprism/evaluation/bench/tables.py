@@ -1,6 +1,7 @@
 """The papers' tables from cells: a row a system, a column a set, and the mean over the columns.
 
-What is not there yet is an empty cell; a table can be built at any moment of a bench.
+What is not there yet is an empty cell; a table can be built at any moment of a bench. Systems of
+the same budget and official packages never stand in one table.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from medprism.data.case import ROLES
+from medprism.evaluation.bench.official.failures import Failure
+from medprism.evaluation.bench.official.packages import OFFICIAL, bare_name, is_official
 from medprism.evaluation.bench.systems import OURS, SYSTEMS
 from medprism.evaluation.comparison import common_rows
 from medprism.evaluation.intervals import Score, macro_interval
@@ -23,6 +26,8 @@ REFERENCE: Final = "kprism"
 TABLED: Final = ("semantic", "one-shot", "clicks@1", "clicks@3", "clicks@5", "NoC@90")
 UNTRAINED: Final = "no training at all"
 PER_TASK: Final = "a model for each task"
+SAME_BUDGET: Final = "same budget"
+TIERS: Final = (SAME_BUDGET, OFFICIAL)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Line:
     """A system in a table: its figure on every set it was examined on, and over all of them.
 
     `mean` is over the sets that every system of the table has, `behind` is the system's mean minus
-    that of K-Prism on the pairs that both answered.
+    that of K-Prism on the pairs that both answered. `lost` says why a set is missing, where that is
+    known.
     """
 
     system: str
@@ -39,14 +45,16 @@ class Line:
     by_set: Mapping[str, Average]
     mean: Interval | None
     behind: Interval | None
+    lost: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Table:
-    """One measure in one role; `common` are the sets that the means are over."""
+    """One measure in one role and tier; `common` are the sets that the means are over."""
 
     measure: str
     role: str
+    tier: str
     sets: tuple[str, ...]
     common: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -55,9 +63,11 @@ class Table:
 def title_of(system: str) -> tuple[str, str]:
     """Return title and group of a system by its name in a bench.
 
-    >>> title_of("kprism@2")
-    ('K-Prism, seed 2', 'ours')
+    >>> title_of("kprism@2"), title_of("SAM 2 (official)")
+    (('K-Prism, seed 2', 'ours'), ('SAM 2', 'official package'))
     """
+    if is_official(system):
+        return bare_name(system), OFFICIAL
     name, _, seed = system.partition("@")
     if name in SYSTEMS:
         entry = SYSTEMS[name]
@@ -65,34 +75,68 @@ def title_of(system: str) -> tuple[str, str]:
     return (name, PER_TASK) if name == "UNet" else (name, UNTRAINED)
 
 
-def make_tables(cells: Sequence[Cell], measures: Sequence[str] = TABLED) -> tuple[Table, ...]:
-    """Return a table for each measure and role that at least one system has figures for."""
+def make_tables(
+    cells: Sequence[Cell],
+    measures: Sequence[str] = TABLED,
+    failures: Sequence[Failure] = (),
+) -> tuple[Table, ...]:
+    """Return a table for each tier, measure and role that at least one system has figures for.
+
+    `failures` are cells of official packages that are missing for a reason.
+    """
     parts = [part for cell in cells for part in by_role(cell)]
     return tuple(
         table
+        for tier in TIERS
         for measure in measures
         for role in ROLES
-        if (table := _table(measure, role, [one for one in parts if one.facts.role == role]))
+        if (table := _table(tier, measure, role, parts, failures))
     )
 
 
-def _table(measure: str, role: str, cells: Sequence[Cell]) -> Table | None:
+def _table(
+    tier: str, measure: str, role: str, parts: Sequence[Cell], failures: Sequence[Failure]
+) -> Table | None:
+    cells = [one for one in parts if one.facts.role == role and _tier_of(one.method) == tier]
     rows: dict[str, dict[str, list[ResultRow]]] = {}
     for cell in cells:
         found = rows_for(measure, cell.rows, cell.plan)
         if found:
             rows.setdefault(cell.method, {})[cell.facts.dataset] = found
-    if not rows:
+    lost = _lost(measure, role, failures) if tier == OFFICIAL else {}
+    if not rows and not lost:
         return None
-    sets = tuple(sorted({name for by_set in rows.values() for name in by_set}))
+    named = {name for by_set in rows.values() for name in by_set}
+    sets = tuple(sorted(named | {name for by_set in lost.values() for name in by_set}))
     common = tuple(name for name in sets if all(name in by_set for by_set in rows.values()))
     lines = [
-        _line(measure, system, by_set, common, _difference(measure, system, cells))
-        for system, by_set in rows.items()
+        _line(
+            measure,
+            system,
+            rows.get(system, {}),
+            common,
+            _difference(measure, system, cells),
+            lost.get(system, {}),
+        )
+        for system in dict.fromkeys((*rows, *lost))
     ]
     order = list(dict.fromkeys((OURS, *(title_of(line.system)[1] for line in lines))))
     lines.sort(key=lambda line: (order.index(line.group), line.system != REFERENCE, line.system))
-    return Table(measure, role, sets, common, tuple(lines))
+    return Table(measure, role, tier, sets, common, tuple(lines))
+
+
+def _tier_of(method: str) -> str:
+    return OFFICIAL if is_official(method) else SAME_BUDGET
+
+
+def _lost(measure: str, role: str, failures: Sequence[Failure]) -> dict[str, dict[str, str]]:
+    """Return, by system and set, why a figure is missing."""
+    asked, lost = MEASURES[measure], dict[str, dict[str, str]]()
+    for failure in failures:
+        is_asked = asked.protocol in failure.protocols and asked.clicks <= failure.clicks
+        if is_asked and role in failure.roles:
+            lost.setdefault(failure.method, {})[failure.dataset] = failure.kind
+    return lost
 
 
 def _line(
@@ -101,6 +145,7 @@ def _line(
     by_set: Mapping[str, Sequence[ResultRow]],
     common: Sequence[str],
     behind: Interval | None,
+    lost: Mapping[str, str],
 ) -> Line:
     title, group = title_of(system)
     figures = {name: average(measure, rows) for name, rows in by_set.items()}
@@ -108,7 +153,7 @@ def _line(
     pooled = [
         Score(row.dataset, row.concept, row.unit, of(row))
         for name in common
-        for row in by_set[name]
+        for row in by_set.get(name, ())
     ]
     return Line(
         system=system,
@@ -117,6 +162,7 @@ def _line(
         by_set={name: one for name, one in figures.items() if one is not None},
         mean=macro_interval(pooled, over_sets=True) if pooled else None,
         behind=behind,
+        lost=lost,
     )
 
 

@@ -1,0 +1,1 @@
+"""Official packages with a user's own weights, each in a process of its own interpreter."""
