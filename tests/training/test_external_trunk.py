@@ -16,8 +16,14 @@ from medprism.evaluation.task_validation import make_task_validate
 from medprism.models.catalog import TPSEG_PRESETS, build_tpseg
 from medprism.models.checkpoint import Checkpoint, load_checkpoint
 from medprism.models.tpseg.external import OFFICIAL_TRUNKS, read_trunk
+from medprism.models.tpseg.model import TPSeg
 from medprism.training.config import PhaseConfig, PretrainedTrunk, TrainConfig, TrunkOrigin
-from medprism.training.external_trunk import choose_trunk, describe_trunk, model_settings
+from medprism.training.external_trunk import (
+    choose_trunk,
+    describe_trunk,
+    model_settings,
+    task_settings,
+)
 from medprism.training.recipes import RECIPES
 from medprism.training.run import BEST, LAST, Run
 from medprism.training.run_order import RunOrder
@@ -110,7 +116,7 @@ def test_the_checkpoint_says_where_its_trunk_came_from_and_needs_the_file_no_mor
 
 def test_the_card_names_the_licence_of_sam_2() -> None:
     said = describe_trunk(ORIGIN)
-    assert said["licence"] == "Apache-2.0"
+    assert said["licence"] == "Apache-2.0 (that of SAM 2's weights, whose shape it has)"
     assert "SAM 2" in said["origin"] and "Meta Platforms" in said["origin"]
     assert ORIGIN.file in said["origin"]
 
@@ -209,3 +215,14 @@ def test_what_does_not_go_with_a_trunk_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         RunOrder(recipe=recipe, store=Path("s"), steps=3, trunk=Path("sam2"), **change)
+
+
+@pytest.mark.parametrize("shape", OFFICIAL_TRUNKS)
+def test_a_preset_takes_the_trunk_of_every_size(shape: str) -> None:
+    origin = replace(ORIGIN, shape=shape, settings=OFFICIAL_TRUNKS[shape])
+    config = replace(RECIPES["tpseg-nano"](STEPS), trunk=origin)
+    with torch.device("meta"):
+        model = TPSeg(task_settings(config, 2))
+    assert model.trunk.inputs[-1] == 8 * OFFICIAL_TRUNKS[shape].embed
+    own = TPSEG_PRESETS["tpseg-nano"].config(2).decoder
+    assert model.config.decoder == own

@@ -63,14 +63,16 @@ def load_external(trunk: HieraTrunk, path: Path, origin: TrunkOrigin) -> None:
 
 
 def describe_trunk(origin: TrunkOrigin) -> dict[str, str]:
-    """Return what a checkpoint's card says about a trunk that came from others."""
+    """Return what a checkpoint's card says about a trunk that came from others.
+
+    That a file holds SAM 2's weights is known by their shape alone, and said so.
+    """
     licence, shape = "not stated by its file", "of this preset's own trunk"
     if origin.shape in OFFICIAL_TRUNKS:
-        licence = "Apache-2.0"
+        licence = "Apache-2.0 (that of SAM 2's weights, whose shape it has)"
         shape = (
-            f"of SAM 2's Hiera ({origin.shape}; Copyright (c) Meta Platforms, Inc. and "
-            "affiliates), "
-            "which is published under the Apache License 2.0"
+            f"of SAM 2's Hiera ({origin.shape}), whose weights Meta Platforms, Inc. and affiliates "
+            "publish under the Apache License 2.0"
         )
     return {
         "name": origin.file,
