@@ -56,7 +56,9 @@ def test_every_class_has_dice_hd95_and_nsd_with_intervals_over_patients(tmp_path
     assert "| 8 | 2 | 0.500 (" in mean
     assert "the model lacks it: spleen" in page
     assert "by slices of one other volume" not in page.lower()
-    assert headline(figures).startswith("scans (train), ours by class: Dice 0.500 (")
+    said = headline(figures)
+    assert said.startswith("scans (train), ours by class: Dice 0.500 (")
+    assert ", HD95 5.0 (" in said and " mm, NSD 0." in said
     document = json.loads((tmp_path / "volumes.json").read_text())
     (one,) = document["sets"]
     assert one["summary"]["by_class"]["cyst"]["volume HD95"]["value"] == pytest.approx(5.0)

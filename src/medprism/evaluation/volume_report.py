@@ -22,11 +22,11 @@ DOCUMENT: Final = "volumes.json"
 
 # Ending of a measure's name -> what was said.
 WAYS: Final = {"": "by class", " by reference": "by slices of one other volume"}
-# Measure -> its column, and how it is written.
+# Measure -> what it is called, its unit, and how it is written.
 COLUMNS: Final = {
-    "volume Dice": ("Dice", ".3f"),
-    "volume HD95": ("HD95 in mm", ".1f"),
-    "volume NSD": ("NSD", ".3f"),
+    "volume Dice": ("Dice", "", ".3f"),
+    "volume HD95": ("HD95", "mm", ".1f"),
+    "volume NSD": ("NSD", "", ".3f"),
 }
 
 
@@ -64,7 +64,7 @@ def write_volume_report(
     if not figures:
         raise StoreError(f"{out} holds no results of whole volumes; run an evaluation of some")
     payload = {
-        "rules": {name: RULES[name] for name in ("set", "interval")},
+        "rules": {"interval": RULES["interval"]},
         "measures": {
             f"{name}{way}": MEASURES[f"{name}{way}"].meaning for way in WAYS for name in COLUMNS
         },
@@ -80,8 +80,8 @@ def headline(figures: Sequence[VolumeFigures]) -> str:
     return "\n".join(
         f"{one.summary.facts.dataset} ({one.summary.facts.role}), {one.summary.method} {said}: "
         + ", ".join(
-            f"{COLUMNS[name][0]} {_cell(figure, name)}"
-            for name in COLUMNS
+            f"{title} {_cell(figure, name)} {unit}".rstrip()
+            for name, (title, unit, _) in COLUMNS.items()
             if (figure := one.summary.figures.get(f"{name}{way}")) is not None
         )
         for one in figures
@@ -96,7 +96,8 @@ def _render(figures: Sequence[VolumeFigures]) -> str:
         "Dice, 95 % Hausdorff distance (HD95) and surface Dice (NSD) are 3-D, on each "
         "volume's own grid. HD95 is the image's diagonal where nothing is found. A volume counts "
         "for the structures it shows; one without physical spacing has Dice alone. Mean over "
-        f"volumes; last row: {RULES['set']}. Intervals: {RULES['interval']}.",
+        "volumes; last row: mean over the structures of these means. Intervals: "
+        f"{RULES['interval']}.",
     ]
     for one in figures:
         parts += _set(one)
@@ -122,7 +123,10 @@ def _set(one: VolumeFigures) -> list[str]:
         ]
         if rows:
             shown = f" ({plan.get('shots')} shown)" if way else ""
-            header = ["structure", "volumes", "patients", *(name for name, _ in COLUMNS.values())]
+            columns = [
+                f"{title} in {unit}" if unit else title for title, unit, _ in COLUMNS.values()
+            ]
+            header = ["structure", "volumes", "patients", *columns]
             parts += [f"### {said[0].upper()}{said[1:]}{shown}", table(header, rows)]
     return parts
 
@@ -136,7 +140,7 @@ def _row(structure: str, way: str, figures: Mapping[str, Average]) -> list[str]:
 def _cell(figure: Average | None, measure: str) -> str:
     if figure is None:
         return "-"
-    form = COLUMNS[measure][1]
+    form = COLUMNS[measure][2]
     if figure.low is None or figure.high is None:
         return format(figure.value, form)
     return f"{figure.value:{form}} ({figure.low:{form}} to {figure.high:{form}})"
