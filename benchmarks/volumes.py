@@ -1,11 +1,12 @@
 """One good slice carried through a volume: `python -m benchmarks.volumes --data ../shared/data/3d`.
 
 The middle slice of every structure gets its true mask, as if a person had corrected it; then
-`propagate` fills the volume. Beside it, in the same run: the same mask repeated on every slice that
-holds the structure (told by the truth, so this baseline never stops wrong), repeated on all
-slices, and the model's answer per slice without the stop rule. Dice is that of the whole volume.
-Confidence is compared with the Dice of its slice by rank, over the slices that hold the structure
-or were given some of it; the stop rule is scored by slices left out and slices added at the ends.
+`propagate` fills the volume. Beside it, in the same run: with what was found on the neighbour as an
+example besides; the same mask repeated on every slice that holds the structure (told by the truth,
+so this baseline never stops wrong), or on all slices; and the model's answer per slice by that one
+example, without a stop rule. Dice is that of the whole volume. Confidence is compared with the Dice
+of its slice by rank, over the slices that hold the structure or were given some of it; the stop
+rule is scored by slices left out and slices added at the ends.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Outcome:
     structure: str
     slices: int
     propagated: float
+    through_found: float
     per_slice: float
     repeated_inside: float
     repeated: float
@@ -92,10 +94,18 @@ def examine(session: Session, scratch: Session, case: VolumeCase) -> Outcome:
     source = int(shown[len(shown) // 2])
     session.set_image(case.image)
     session.add_initial_seg_interaction(case.truth[source], LABEL, slice_index=source)
+    propagate(session, LABEL, through_found=True)
+    chained = case.image.to_stack(session.mask(LABEL))
+    session.undo()
     started = time.perf_counter()
-    found = propagate(session, scratch, LABEL)
+    found = propagate(session, LABEL)
     seconds = time.perf_counter() - started
     carried = case.image.to_stack(session.mask(LABEL))
+    shown_once = np.zeros_like(case.truth)
+    shown_once[source] = case.truth[source]
+    scratch.set_image(case.image)
+    scratch.set_references([case.image], [case.image.from_stack(shown_once)], LABEL)
+    scratch.predict(labels=[LABEL])
     alone = case.image.to_stack(scratch.mask(LABEL)).copy()
     alone[source] = case.truth[source]
     everywhere = np.broadcast_to(case.truth[source], case.truth.shape)
@@ -106,6 +116,7 @@ def examine(session: Session, scratch: Session, case: VolumeCase) -> Outcome:
         structure=case.structure,
         slices=len(shown),
         propagated=dice(carried, case.truth),
+        through_found=dice(chained, case.truth),
         per_slice=dice(alone, case.truth),
         repeated_inside=dice(inside, case.truth),
         repeated=dice(np.ascontiguousarray(everywhere), case.truth),
@@ -146,7 +157,7 @@ def _row(name: str, outcomes: Sequence[Outcome]) -> dict[str, object]:
     ranks = [one.rank for one in outcomes if one.rank is not None]
     means = {
         key: round(float(np.mean([getattr(one, key) for one in outcomes])), 4)
-        for key in ("propagated", "per_slice", "repeated_inside", "repeated")
+        for key in ("propagated", "through_found", "per_slice", "repeated_inside", "repeated")
     }
     return {
         "dataset": name,
@@ -171,8 +182,8 @@ def measure(model: LoadedModel, cases: Iterator[VolumeCase]) -> list[Outcome]:
 
 
 _HEAD: Final = (
-    "| set | structures | propagated | per slice | repeated where it is | repeated | rank of "
-    "confidence | slices missed | slices added | s |"
+    "| set | structures | propagated | through found slices | per slice | repeated where it is | "
+    "repeated | rank of confidence | slices missed | slices added | s |"
 )
 
 
@@ -209,7 +220,7 @@ def main(
         typer.echo(json.dumps(document, indent=1))
         return
     typer.echo(f"weights {loaded.weights_hash[:12]}, engine {loaded.engine}, {split} volumes\n")
-    typer.echo(f"{_HEAD}\n|---|{'--:|' * 9}")
+    typer.echo(f"{_HEAD}\n|---|{'--:|' * 10}")
     for row in rows:
         typer.echo("| " + " | ".join("-" if v is None else str(v) for v in row.values()) + " |")
 

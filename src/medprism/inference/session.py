@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from medprism.core.errors import ConfigError, PromptError, ReferencePairError
+from medprism.core.errors import PromptError, ReferencePairError
 from medprism.core.image import Image
 from medprism.core.labels import LabelMap, Labels
 from medprism.core.progress import Progress, SilentProgress
@@ -72,14 +72,9 @@ class Session:
         author: str = "",
         memory: Memory | None = None,
     ) -> None:
-        if model.segmenter.spatial_dims != 2:
-            raise ConfigError(
-                f"model {model.name!r} works in {model.segmenter.spatial_dims} dimensions, a "
-                "session drives models of slices (2); load another model"
-            )
         memory = memory or Memory.of(cache_bytes)
         zoom = ZoomSettings() if auto_zoom else None
-        self._bench = Bench(model, Encoder(model, memory.cache), zoom, author, memory)
+        self.bench = Bench(model, Encoder(model, memory.cache), zoom, author, memory)
         self._lock = threading.RLock()
         self._bank = ReferenceBank()
         self._workspace: Workspace | None = None
@@ -96,7 +91,7 @@ class Session:
         bank = self.references
         if self._workspace is not None:
             self._workspace.close()
-        self._workspace = Workspace(self._bench, opened, bank)
+        self._workspace = Workspace(self.bench, opened, bank)
         self._notice = None
 
     @one_at_a_time
@@ -116,7 +111,7 @@ class Session:
             ReferencePairError: a mask of another size than its image or without foreground, or
                 not as many masks as images.
         """
-        name, author = check_label(label), self._bench.author
+        name, author = check_label(label), self.bench.author
         pairs = to_references(images, masks, name, author, resample=resample)
         self._use_references(name, pairs)
 
@@ -126,7 +121,7 @@ class Session:
     ) -> None:
         """Add one example of a label; one that is there already changes nothing."""
         name = check_label(label)
-        added = to_reference(image, mask, name, self._bench.author, resample=resample)
+        added = to_reference(image, mask, name, self.bench.author, resample=resample)
         self._use_references(name, (*self.references.of(name), added))
 
     @one_at_a_time
@@ -380,8 +375,8 @@ class Session:
         work = read_work(Path(path), None if image is None else to_image(image))
         used = model if model is not None else load(work.model_name)
         session = cls(used, cache_bytes=cache_bytes, author=author, memory=memory)
-        session._bench = replace(session._bench, zoom=work.zoom)
-        session._workspace = Workspace.from_work(session._bench, work)
+        session.bench = replace(session.bench, zoom=work.zoom)
+        session._workspace = Workspace.from_work(session.bench, work)
         if not session._workspace.has_same_origin or used.long_side != work.long_side:
             session._notice = (
                 f"{path} was made with another model, engine, thread count or version; its masks "
@@ -417,7 +412,7 @@ class Session:
     @property
     def model(self) -> LoadedModel:
         """The model."""
-        return self._bench.model
+        return self.bench.model
 
     @property
     def image(self) -> Image | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from medprism.core.errors import LabelError, ReferencePairError
+from medprism.core.errors import ConfigError, LabelError, ReferencePairError
 from medprism.core.image import Image
 from medprism.core.progress import Progress, SilentProgress
 from medprism.engines.loaded import LoadedModel
@@ -31,7 +31,11 @@ from medprism.inference.zoom import ZoomSettings
 class Bench:
     """What a workspace works with: the model, its encoder, zoom (None: off), who annotates.
 
-    `memory` says how many probability maps are held, and whether the others wait on disk.
+    `memory` says how many probability maps are held, and whether the others wait on disk. Threads
+    may share it.
+
+    Raises:
+        ConfigError: a model of volumes.
     """
 
     model: LoadedModel
@@ -39,6 +43,14 @@ class Bench:
     zoom: ZoomSettings | None
     author: str
     memory: Memory = field(default_factory=Memory.of)
+
+    def __post_init__(self) -> None:
+        dimensions = self.model.segmenter.spatial_dims
+        if dimensions != 2:
+            raise ConfigError(
+                f"model {self.model.name!r} works in {dimensions} dimensions, a session drives "
+                "models of slices (2); load another model"
+            )
 
 
 class Foreseen:

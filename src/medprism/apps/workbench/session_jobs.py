@@ -31,7 +31,7 @@ def carry(desk: Desk, sessions: OpenSessions, job: JobRecord, progress: Progress
     label = str(job.payload["label"])
     sources = [int(one) for one in job.payload["sources"]]
     watching = _Watching(progress, opened)
-    found = propagate(opened.session, desk.scratch(), label, sources, watching)
+    found = propagate(opened.session, label, sources, watching)
     with opened.lock:
         opened.confidence[label] = found.confidence
         opened.note_change()
