@@ -1,4 +1,4 @@
-"""Pictures of cases: the masks are those that were examined, and are drawn once."""
+"""Pictures of cases: chosen by a rule, drawn once, and what is missing is said."""
 
 from __future__ import annotations
 
@@ -13,70 +13,22 @@ from PIL import Image
 from medprism.core.errors import CancelledError, LabelError, StoreError
 from medprism.core.progress import SilentProgress
 from medprism.data.store import SliceStore
-from medprism.evaluation.bench.asked_again import Manner, open_again, remains_of
-from medprism.evaluation.bench.examination import (
-    CELLS,
-    Examination,
-    concepts_of,
-    examine_system,
-    examine_untrained,
-)
-from medprism.evaluation.bench.panel_cases import SHOWN, shown_dice
+from medprism.evaluation.bench.examination import CELLS
 from medprism.evaluation.bench.panels import ANSWER, GAP, PANELS, SIDE, TRUTH, draw_panels
-from medprism.evaluation.bench.runs import RUNS, BenchOrder, read_system, train_system
-from medprism.evaluation.bench.systems import SYSTEMS
-from medprism.evaluation.benchmark import Plan, cell_path, read_cells
-from medprism.evaluation.cases import targets_of
-from medprism.evaluation.protocols import ClickLimits
+from medprism.evaluation.bench.runs import RUNS
+from medprism.evaluation.benchmark import cell_path
 from medprism.evaluation.results import read_cell, write_cell
 from medprism.io.sheet import EMPTY
 
-LIMITS = ClickLimits(interactive=2, refine=1)
-
-
-@pytest.fixture(scope="module")
-def bench(scenes: SliceStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bench of two slices: K-Prism, and GrabCut, which has no weights."""
-    out = tmp_path_factory.mktemp("bench")
-    order = BenchOrder(system="kprism", store=scenes.path, steps=1, size="nano", side=64)
-    assert train_system(order, out, SilentProgress())
-    model = read_system(order, out)
-    assert model is not None
-    plan = Plan(datasets=("scenes",), limit=2)
-    # Without the protocols that ask with several references, which no picture shows.
-    brief = replace(SYSTEMS["kprism"], group="ablation")
-    examine_system(model, brief, scenes, out, Examination(plan=plan, limits=LIMITS))
-    examine_untrained("GrabCut", scenes, out, Examination(plan=plan, limits=LIMITS))
-    return out
-
 
 @pytest.fixture
-def own(bench: Path, tmp_path: Path) -> Path:
+def own(nano_bench: Path, tmp_path: Path) -> Path:
     """The bench, to be spoilt."""
-    return Path(shutil.copytree(bench, tmp_path / "bench"))
+    return Path(shutil.copytree(nano_bench, tmp_path / "bench"))
 
 
 def cell_of(out: Path, method: str) -> Path:
     return cell_path(out / CELLS, method, "scenes")
-
-
-def test_what_is_asked_again_is_what_was_examined(bench: Path, scenes: SliceStore) -> None:
-    targets = {one.concept: one for one in targets_of(scenes, "scenes", concepts_of(scenes))}
-    numbers = {row.case_id: n for n, row in enumerate(scenes.rows) if row.dataset == "scenes"}
-    asked = set()
-    for cell in read_cells(bench / CELLS):
-        assert remains_of(cell.method, bench).weights is not None
-        system = open_again(cell.method, Manner.of(cell.plan), out=bench, store=scenes)
-        for row in cell.rows:
-            if row.protocol in SHOWN:
-                target = targets[row.concept]
-                seen = system.see(numbers[row.case], target, row.protocol)
-                assert seen is not None
-                assert seen.dice == shown_dice(row)
-                assert seen.mask.sum() == row.overlap.mask
-                assert len(seen.clicks) == (0 if row.protocol != "interactive" else len(row.values))
-                asked.add((cell.method, row.protocol))
-    assert asked == {("GrabCut", "interactive"), *(("kprism", name) for name in SHOWN)}
 
 
 def test_every_way_of_asking_has_rows_with_image_truth_and_answers(
