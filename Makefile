@@ -36,7 +36,7 @@ lint: .venv/installed-for-tests ## style, formatting, the direction of imports a
 docs: .venv/installed-for-docs ## the documentation site, in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-slow: .venv/installed-for-tests .venv/installed-for-docs ## long tests: learning, full fuzzing counts
+slow: .venv/installed-for-tests .venv/installed-for-docs .venv/installed-for-clusters ## long tests: learning, full fuzzing counts
 	$(CALM) $(BIN)/python -m pytest -q -m slow
 
 soak: .venv/installed-for-tests ## kill and load tests with full counts
@@ -71,6 +71,11 @@ client/node_modules: client/package-lock.json
 
 .venv/installed-for-docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+# Large, and not there for every Python: its tests are then skipped.
+.venv/installed-for-clusters: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[ray]' || echo "no Ray: archives on a cluster are not tested"
 	touch $@
 
 # Of monailabel the client alone is needed; its dependencies would bring torchvision and old packages.

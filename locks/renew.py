@@ -1,10 +1,11 @@
 """Write the lock files anew from pyproject.toml: `python locks/renew.py` (needs uv on the PATH).
 
-requirements.txt has every package that medprism and its extras bring, requirements-cuda.txt those
-that PyTorch's default wheel needs besides on a machine with a GPU, requirements-test.txt those for
-changing medprism (the extras test and docs). torch itself carries the hashes
-of its wheels on PyPI and those of torch-cpu.sha256, which are from PyTorch's own index of CPU
-wheels, so that one line serves both.
+requirements.txt has every package that medprism and its extras bring, but for those of the extra
+ray, which are large and stand in requirements-ray.txt. requirements-cuda.txt has those that
+PyTorch's default wheel needs besides on a machine with a GPU, requirements-test.txt those for
+changing medprism (the extras test and docs). torch itself carries the hashes of its wheels on PyPI
+and those of torch-cpu.sha256, which are from PyTorch's own index of CPU wheels, so that one line
+serves both.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ LOCKS: Final = Path(__file__).resolve().parent
 PROJECT: Final = LOCKS.parent / "pyproject.toml"
 CUDA: Final = re.compile(r"(nvidia|cuda|triton)\b")
 FOR_DEVELOPERS: Final = ("test", "docs")
+FOR_CLUSTERS: Final = "ray"
 _NOTICE: Final = """\
 # Written by `python locks/renew.py` from pyproject.toml; docs/install.md says how it is used.
 """
@@ -64,18 +66,22 @@ def with_cpu_wheels(entry: str, listed: str) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all files."""
     listed = (LOCKS / "torch-cpu.sha256").read_text(encoding="utf-8")
     everything = resolve("--all-extras")
     with TemporaryDirectory() as folder:
         constraint = Path(folder) / "everything.txt"
         constraint.write_text(everything, encoding="utf-8")
-        used = entries(resolve(*_extras(), "--constraint", str(constraint)))
+        alike = ("--constraint", str(constraint))
+        used = entries(resolve(*_extras(), *alike))
+        clustered = entries(resolve(*_extras(FOR_CLUSTERS), *alike))
+        tested = entries(resolve(*_extras(*FOR_DEVELOPERS), *alike))
     names = {name_of(one) for one in used}
     files = {
         "requirements.txt": [with_cpu_wheels(one, listed) for one in used if not CUDA.match(one)],
         "requirements-cuda.txt": [one for one in used if CUDA.match(one)],
-        "requirements-test.txt": [one for one in entries(everything) if name_of(one) not in names],
+        "requirements-ray.txt": [one for one in clustered if name_of(one) not in names],
+        "requirements-test.txt": [one for one in tested if name_of(one) not in names],
     }
     for name, kept in files.items():
         (LOCKS / name).write_text(_NOTICE + "\n".join(kept) + "\n", encoding="utf-8")
@@ -90,10 +96,11 @@ def name_of(entry: str) -> str:
     return entry.partition("==")[0].strip()
 
 
-def _extras() -> list[str]:
-    """Return the options for the extras of those who use medprism and do not change it."""
+def _extras(*more: str) -> list[str]:
+    """Return the options for the extras of those who use medprism on one machine, and for more."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    extras = [one for one in project["optional-dependencies"] if one not in FOR_DEVELOPERS]
+    apart = (*FOR_DEVELOPERS, FOR_CLUSTERS)
+    extras = [*(one for one in project["optional-dependencies"] if one not in apart), *more]
     return [option for one in extras for option in ("--extra", one)]
 
 

@@ -14,7 +14,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "locks"
-FILES = ("requirements.txt", "requirements-cuda.txt", "requirements-test.txt")
+FILES = (
+    "requirements.txt",
+    "requirements-cuda.txt",
+    "requirements-ray.txt",
+    "requirements-test.txt",
+)
 # Where they are used without a GPU and with one; both are this project's business.
 LINUX = {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"}
 
@@ -30,7 +35,11 @@ def _applies(one: Requirement) -> bool:
 
 
 def _everything() -> dict[str, Requirement]:
-    return {**_locked("requirements.txt"), **_locked("requirements-test.txt")}
+    return {
+        **_locked("requirements.txt"),
+        **_locked("requirements-ray.txt"),
+        **_locked("requirements-test.txt"),
+    }
 
 
 def _wanted() -> Iterator[Requirement]:
@@ -81,6 +90,15 @@ def test_those_who_use_it_need_no_tools_of_those_who_change_it() -> None:
     assert not used & set(_locked("requirements-test.txt"))
     assert {"torch", "fastapi", "nilearn", "tensorboard", "hatchling"} <= used
     assert not {"pytest", "mypy", "mkdocs", "schemathesis", "playwright"} & used
+
+
+def test_clusters_need_packages_of_their_own_and_the_same_versions() -> None:
+    used, clustered = set(_locked("requirements.txt")), _locked("requirements-ray.txt")
+    assert {"ray", "pyarrow"} <= set(clustered)
+    assert not used & set(clustered)
+    tested = _locked("requirements-test.txt")
+    shared = clustered.keys() & tested.keys()
+    assert all(clustered[name].specifier == tested[name].specifier for name in shared)
 
 
 def test_no_place_of_somebody_is_named() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from medprism.inference.statistics import LabelStatistics, collect_statistics
 from medprism.inference.task_match import foreign_modalities
 from medprism.io.deidentify import Deidentifier
 from medprism.io.reader import read_image
+from medprism.io.recognise import is_dicom
 from medprism.io.writer import default_mask_suffix, format_named, suffix_of
 
 # TIFF under the names that slide scanners and large pictures have; its content decides.
@@ -34,6 +36,11 @@ IMAGE_SUFFIXES: Final = (
     *(".png", ".jpg", ".jpeg", ".bmp", *SLIDE_SUFFIXES),
     *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
 )
+
+# Bytes at the start of a file that tell whether it is DICOM.
+_PREAMBLE: Final = 132
+# Files of a folder that are looked at: a series may have a text beside it.
+_LOOKED_AT: Final = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,40 @@ class ArchiveReport:
 
     segmented: tuple[Segmented, ...]
     failed: tuple[tuple[Path, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskFolder:
+    """Where the masks of an archive go; they are named after its images.
+
+    They have the format of their image, or `format`, a name of `io.writer.format_named`;
+    `deidentify` is for all of them.
+    """
+
+    path: Path
+    priority: tuple[str, ...] = ()
+    format: str | None = None
+    deidentify: Deidentifier | None = None
+
+    def outputs(self, study: Path, image: Image) -> Outputs:
+        """Return what is written about an image.
+
+        Raises:
+            ImageReadError: the format cannot hold its masks.
+        """
+        chosen = None if self.format is None else format_named(self.format)
+        suffix = default_mask_suffix(image) if chosen is None else chosen.suffixes[0]
+        outputs = Outputs(
+            mask=self.path / f"{stem_of(study)}{suffix}",
+            priority=self.priority,
+            format=self.format,
+            deidentify=self.deidentify,
+        )
+        try:
+            outputs.check_image(image)
+        except WriteError as error:
+            raise ImageReadError(str(error)) from error
+        return outputs
 
 
 def segment_file(
@@ -94,7 +135,7 @@ def segment_folder(
     format: str | None = None,
     deidentify: Deidentifier | None = None,
 ) -> ArchiveReport:
-    """Segment every image file directly inside a folder; masks are named after the images.
+    """Segment every study of a folder (see `find_studies`); masks are named after the studies.
 
     They have the format of their image, or `format`, a name of `io.writer.format_named`;
     `deidentify` is for all of them.
@@ -103,15 +144,17 @@ def segment_folder(
     cannot be segmented is reported and left out.
 
     Raises:
-        ImageReadError: no image file, or two whose masks would share a name.
+        ImageReadError: no study, or two whose masks would share a name.
         PromptError: clicks or boxes, which belong to one image.
         WriteError: `out` is the folder itself, or cannot be written.
         LabelError: an unknown class.
     """
     progress = progress or SilentProgress()
     check_no_marks(knowledge, folder)
-    chosen = None if format is None else format_named(format)
-    images = list_images(folder)
+    masks = MaskFolder(path=out, priority=priority, format=format, deidentify=deidentify)
+    if format is not None:
+        format_named(format)
+    images = find_studies(folder, out)
     make_mask_folder(out, folder)
     teach(session, knowledge)
     done: list[Segmented] = []
@@ -122,18 +165,24 @@ def segment_folder(
                 f"stopped before {path.name}; the masks of the images before it are in {out}"
             )
         try:
-            image = coming.result()
-            suffix = default_mask_suffix(image) if chosen is None else chosen.suffixes[0]
-            mask = out / f"{stem_of(path)}{suffix}"
-            outputs = Outputs(mask=mask, priority=priority, format=format, deidentify=deidentify)
-            _check_fits(outputs, image)
-            done.append(_segment(session, image, knowledge, outputs))
+            done.append(segment_study(session, path, coming.result(), knowledge, masks))
         except WriteError:
             raise
         except MedprismError as error:
             failed.append((path, str(error)))
         progress.report(number, len(images), path.name)
     return ArchiveReport(tuple(done), tuple(failed))
+
+
+def segment_study(
+    session: Session, study: Path, image: Image, knowledge: Knowledge, masks: MaskFolder
+) -> Segmented:
+    """Segment a study of an archive that was read already, by a session that was taught.
+
+    Raises:
+        MedprismError: see `segment_file`; a `WriteError` is none of this study alone (a full disk).
+    """
+    return _segment(session, image, knowledge, masks.outputs(study, image))
 
 
 def _read_ahead(images: Sequence[Path]) -> Iterator[tuple[Path, Future[Image]]]:
@@ -147,31 +196,72 @@ def _read_ahead(images: Sequence[Path]) -> Iterator[tuple[Path, Future[Image]]]:
             yield path, here
 
 
+def find_studies(folder: Path, without: Path | None = None) -> tuple[Path, ...]:
+    """Return what a folder holds to be segmented: image files, and subfolders with a DICOM series.
+
+    Both directly inside, sorted by name. A subfolder counts if one of three files in it is DICOM,
+    and if it is not `without`, where masks may go.
+
+    Raises:
+        ImageReadError: there is none, or two differ only in the suffix.
+    """
+    avoided = None if without is None else without.resolve()
+    series = [
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and path.resolve() != avoided and _holds_dicom(path)
+    ]
+    studies = sorted((*_image_files(folder, IMAGE_SUFFIXES), *series))
+    if not studies:
+        return list_images(folder)
+    _refuse_twins(folder, studies)
+    return tuple(studies)
+
+
+def _holds_dicom(folder: Path) -> bool:
+    if folder.name.startswith("."):
+        return False
+    files = (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    for path in islice(files, _LOOKED_AT):
+        with path.open("rb") as file:
+            if is_dicom(file.read(_PREAMBLE)):
+                return True
+    return False
+
+
 def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
     """Return the image files directly inside a folder, by their suffixes, sorted.
 
     Raises:
         ImageReadError: there is none, or two differ only in the suffix.
     """
-    images = sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and suffix_of(path, suffixes) and not path.name.startswith(".")
-    )
+    images = sorted(_image_files(folder, suffixes))
     if not images:
         raise ImageReadError(
             f"{folder} holds no image file ({', '.join(suffixes)}); choose another folder, "
             "or for a DICOM series name a mask file as output"
         )
+    _refuse_twins(folder, images)
+    return tuple(images)
+
+
+def _image_files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    return (
+        path
+        for path in folder.iterdir()
+        if path.is_file() and suffix_of(path, suffixes) and not path.name.startswith(".")
+    )
+
+
+def _refuse_twins(folder: Path, studies: Sequence[Path]) -> None:
     by_stem: dict[str, Path] = {}
-    for path in images:
+    for path in studies:
         former = by_stem.setdefault(stem_of(path), path)
         if former != path:
             raise ImageReadError(
                 f"the masks of {former.name} and {path.name} in {folder} would share a name; "
                 "rename one of them"
             )
-    return tuple(images)
 
 
 def check_no_marks(knowledge: Knowledge, folder: Path) -> None:
@@ -231,11 +321,3 @@ def _segment(
         milliseconds,
         foreign_modalities(session.model, knowledge.classes, image),
     )
-
-
-def _check_fits(outputs: Outputs, image: Image) -> None:
-    """Refuse an image whose masks the format cannot hold, as one that is left out of a folder."""
-    try:
-        outputs.check_image(image)
-    except WriteError as error:
-        raise ImageReadError(str(error)) from error

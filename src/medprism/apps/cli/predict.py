@@ -33,6 +33,8 @@ def predict(
     tile: options.Tile = None,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
+    ray: options.Ray = None,
+    workers: options.Workers = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Segment by class, by references and by clicks, in any combination."""
@@ -69,6 +71,8 @@ def predict(
         engine=engine,
         threads=threads,
         task=task,
+        ray=ray,
+        workers=workers,
     )
     if wants_iris(model, task):
         volume = volume_wish(wish, task, strategy, keep)

@@ -53,5 +53,9 @@ Series = Annotated[str | None, typer.Option(help="Series of a DICOM folder, or a
 Level = Annotated[int | None, typer.Option(help="Level of a whole slide (from 0).")]
 Tile = Annotated[int | None, typer.Option(help="Side of its tiles (1024), in pixels.")]
 Engine = Annotated[str, typer.Option(help="Engine (medprism engines list).")]
+Ray = Annotated[
+    str | None, typer.Option(help="Ray cluster for a folder: HOST:PORT, or local (resumable).")
+]
+Workers = Annotated[int | None, typer.Option(help="Processes on the cluster (default: all CPUs).")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

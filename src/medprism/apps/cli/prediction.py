@@ -12,14 +12,16 @@ from typing import Final
 import typer
 
 from medprism.apps.cli.click_argument import parse_box, parse_click, parse_click_mm
+from medprism.apps.cli.cluster_prediction import segment_on_ray, summary
 from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.pacs import PacsWish, read_wish, segment_with_pacs
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.apps.cli.slides import read_tiling, segment_level, show_slides
 from medprism.apps.reference_folder import open_references
-from medprism.core.errors import MedprismError, WriteError
+from medprism.core.errors import ConfigError, MedprismError, WriteError
 from medprism.engines.loading import load
-from medprism.inference.archive import ArchiveReport, segment_file, segment_folder
+from medprism.inference.archive import ArchiveReport, MaskFolder, segment_file, segment_folder
+from medprism.inference.cluster import ArchiveOrder
 from medprism.inference.knowledge import Knowledge
 from medprism.inference.memory import Memory
 from medprism.inference.outputs import Outputs
@@ -31,6 +33,8 @@ from medprism.io.dicomweb import is_pacs
 from medprism.io.writer import MASK_SUFFIXES, suffix_of
 
 KEY_VARIABLE: Final = "MEDPRISM_DEIDENTIFY_KEY"
+# Options that a level of a slide cannot have, and a folder of studies can.
+_OF_ALL_MASKS: Final = ("--statistics", "--format")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,8 @@ class Wish:
     engine: str
     threads: int | None
     task: str | None = None
+    ray: str | None = None
+    workers: int | None = None
 
 
 def carry_out(wish: Wish, *, as_json: bool) -> int:
@@ -72,6 +78,10 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
         raise WriteError(
             "nothing says where the mask goes; give -o FILE, or --to with the address of a PACS"
         )
+    if wish.ray is not None:
+        return _on_ray(wish, knowledge, wish.ray, as_json=as_json)
+    if wish.workers is not None:
+        raise ConfigError(f"--workers {wish.workers} is for --ray; leave it out")
     session = Session(load(wish.model, wish.engine, wish.threads), memory=_memory(wish, knowledge))
     if wish.task is not None:
         check_task(session.model, wish.task)
@@ -82,13 +92,43 @@ def carry_out(wish: Wish, *, as_json: bool) -> int:
         typer.echo(show_slides(slides, as_json=as_json))
         return _status(slides.failed)
     report = _segment(session, wish, knowledge, pacs)
+    return _tell(report, wish, _as_json(report) if as_json else "\n".join(_lines(report)))
+
+
+def _on_ray(wish: Wish, knowledge: Knowledge, address: str, *, as_json: bool) -> int:
+    """Segment a folder of studies on a Ray cluster and print what came of it."""
+    if wish.out is None:
+        raise WriteError("nothing says where the masks go; give -o FOLDER")
+    masks = MaskFolder(
+        path=wish.out,
+        priority=_priority(wish),
+        format=wish.format,
+        deidentify=_deidentifier(wish),
+    )
+    order = ArchiveOrder(
+        model=wish.model,
+        knowledge=knowledge,
+        masks=masks,
+        engine=wish.engine,
+        threads=wish.threads or 1,
+        task=wish.task,
+    )
+    others = {**_whole_image_options(wish), "--level": wish.level is not None}
+    # These two do go with a cluster.
+    others = {name: other for name, other in others.items() if name not in _OF_ALL_MASKS}
+    report = segment_on_ray(Path(wish.image), order, address, wish.workers, others)
+    return _tell(report, wish, _as_json(report) if as_json else summary(report))
+
+
+def _tell(report: ArchiveReport, wish: Wish, text: str) -> int:
+    """Print warnings, statistics and the text; return 2 if anything was left out."""
     for found in report.segmented:
         for warning in found.warnings:
             print(f"warning: {found.image}: {warning}", file=sys.stderr)
     if wish.statistics is not None:
         rows = [row for one in report.segmented for row in one.labels]
         write_statistics(wish.statistics, rows)
-    typer.echo(_as_json(report) if as_json else "\n".join(_lines(report)))
+    typer.echo(text)
     return _status(report.failed)
 
 

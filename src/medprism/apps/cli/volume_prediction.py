@@ -113,6 +113,8 @@ def volume_wish(wish: Wish, task: str | None, strategy: str, keep: int) -> Volum
             "--deidentify": wish.deidentify,
             "--level": wish.level is not None,
             "--tile": wish.tile,
+            "--ray": wish.ray is not None,
+            "--workers": wish.workers,
         },
     )
 
