@@ -17,7 +17,7 @@ from medprism.apps.cli.main import run
 from tests.inference.phantom import scene
 from tests.models.checkpoints import save_nano
 
-LOGS = ("medprism", "pydicom", "highdicom", "dicomweb_client")
+LOGS = ("medprism", "medprism.io", "pydicom", "highdicom", "dicomweb_client")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,3 +150,27 @@ def test_an_export_is_made_and_saved(desk: Desk) -> None:
     with desk.page.expect_download() as download:
         dialog.get_by_role("link", name="Save the last export").click()
     assert download.value.suggested_filename.endswith(".zip")
+
+
+def test_an_export_without_names_says_nothing_of_the_image(desk: Desk) -> None:
+    desk.open("picture-0.png")
+    desk.label("spot")
+    desk.click(LIVER)
+    desk.key("a", "**/accept")
+    desk.page.get_by_role("button", name="Export").click()
+    dialog = desk.page.get_by_role("dialog")
+    dialog.get_by_text("COCO").click()
+    logs = dialog.get_by_label("With the log of every prompt")
+    logs.check()
+    dialog.get_by_label("Without names of patients, files and people").check()
+    assert logs.is_disabled() and not logs.is_checked()
+    dialog.get_by_text("Images have numbers alone").wait_for()
+    dialog.get_by_role("button", name="Export").click()
+    with desk.page.expect_download() as download:
+        dialog.get_by_role("link", name="Save the last export").click()
+    assert download.value.suggested_filename.endswith("-deidentified.zip")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = archive.namelist()
+        content = b"".join(archive.read(name) for name in names)
+    assert sorted(names) == ["export.json", "masks/000001.json"]
+    assert b"picture" not in content and b"spot" in content

@@ -85,7 +85,7 @@ def test_a_tilted_gantry_is_said_loudly_and_a_straight_one_not(
     read_dicom_folder(tmp_path / "tilted")
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "slices of thorax are sheared by 12.0 degrees (gantry tilt)" in record.getMessage()
+    assert "slices of a CT series are sheared by 12.0 degrees (gantry tilt)" in record.getMessage()
 
 
 def test_a_series_is_chosen_by_its_number(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from medprism.core.errors import GeometryError, ImageReadError, InternalError
-from medprism.io.foreign import check_promise, decoding, first_line
+from medprism.io.foreign import check_promise, decoding, encoding, first_line
 
 
 class OwnError(Exception):
@@ -35,9 +35,9 @@ def test_our_own_errors_pass(error: BaseException) -> None:
 
 
 def test_warnings_are_logged_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO"), decoding("DICOM"):
+    with caplog.at_level("INFO"), decoding("PNG"):
         warnings.warn("odd value", UserWarning, stacklevel=1)
-    assert "DICOM: odd value" in caplog.text
+    assert "PNG: odd value" in caplog.text
 
 
 def test_the_filters_are_restored() -> None:
@@ -67,3 +67,13 @@ def test_a_header_may_promise_what_the_file_can_hold() -> None:
         check_promise(101, 100, is_compressed=False)
     with pytest.raises(ImageReadError, match="truncated or damaged"):
         check_promise(103_201, 100, is_compressed=True)
+
+
+def test_warnings_that_may_name_a_patient_are_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        with decoding("DICOM", is_private=True):
+            warnings.warn("Invalid value for VR DA: 'Zeltner'", UserWarning, stacklevel=1)
+        with encoding("DICOM-SEG"):
+            warnings.warn("Invalid value for VR DA: 'Zeltner'", UserWarning, stacklevel=1)
+    assert "Zeltner" not in caplog.text
+    assert "DICOM-SEG: UserWarning" in caplog.text

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from medprism.core.errors import CancelledError, ConflictError, WriteError
+from medprism.core.errors import CancelledError, ConfigError, ConflictError, WriteError
 from medprism.core.progress import SilentProgress
+from medprism.io.deidentify import Deidentifier
 from medprism.io.reader import read_mask
+from medprism.project import export
 from medprism.project.annotating import Desk, open_session, save_session
 from medprism.project.export import EXPORT_FORMATS, export_all, export_image, mask_file_name
 from medprism.project.masks import Accepting
@@ -101,3 +104,72 @@ def test_what_cannot_be_exported_is_one_sentence(annotated: Desk, tmp_path: Path
             with_logs=False,
             progress=SilentProgress(),
         )
+
+
+def test_without_identity_neither_images_nor_people_are_named(
+    annotated: Desk, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.zip"
+    result = export_all(
+        annotated.project,
+        annotated.shelf,
+        "png",
+        target,
+        with_logs=False,
+        progress=Notes(),
+        deidentify=Deidentifier(),
+    )
+    with zipfile.ZipFile(target) as archive:
+        report = json.loads(archive.read("export.json"))
+        names = archive.namelist()
+    assert sorted(names) == ["export.json", "masks/000001.png"]
+    assert "Ada" not in str(report) and "scan" not in str(report)
+    # Here it stays known which image a PNG cannot hold, and why.
+    assert [one["name"] for one in result["left_out"]] == ["ct/scan.nii.gz"]
+    assert report["images"][1]["message"].startswith("it has no mask in this format")
+    with pytest.raises(ConfigError, match="an export without identity cannot hold it"):
+        export_all(
+            annotated.project,
+            annotated.shelf,
+            "png",
+            target,
+            with_logs=True,
+            progress=Notes(),
+            deidentify=Deidentifier(),
+        )
+
+
+def test_a_full_disk_is_no_mask_that_is_left_out(
+    annotated: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise WriteError(f"cannot write {path}") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "write_mask", full)
+    with pytest.raises(WriteError, match="cannot write"):
+        export_all(
+            annotated.project,
+            annotated.shelf,
+            "nifti",
+            tmp_path / "out.zip",
+            with_logs=False,
+            progress=SilentProgress(),
+        )
+    assert [one.name for one in tmp_path.iterdir()] == ["images"]
+
+
+def test_a_clock_before_1980_and_a_second_export_give_the_same_bytes(
+    annotated: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setattr(time, "localtime", lambda *_: time.struct_time((1970, 1, 1, *[0] * 6)))
+    for name in ("a.zip", "b.zip"):
+        export_all(
+            annotated.project,
+            annotated.shelf,
+            "coco",
+            tmp_path / name,
+            with_logs=True,
+            progress=SilentProgress(),
+        )
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()

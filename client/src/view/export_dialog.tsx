@@ -31,6 +31,7 @@ export function ExportDialog({ bench, state }: Props) {
   const formats = state.project?.formats ?? [];
   const [format, setFormat] = useState(formats.includes("nifti") ? "nifti" : (formats[0] ?? ""));
   const [withLogs, setWithLogs] = useState(false);
+  const [isNameless, setIsNameless] = useState(false);
   const accepted = state.project?.images.accepted ?? 0;
   const job = state.jobs.find(({ kind }) => kind === "export");
   return (
@@ -61,11 +62,26 @@ export function ExportDialog({ bench, state }: Props) {
       <label class="check">
         <input
           type="checkbox"
-          checked={withLogs}
+          checked={withLogs && !isNameless}
+          disabled={isNameless}
           onChange={(event) => setWithLogs(event.currentTarget.checked)}
         />
         With the log of every prompt
       </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={isNameless}
+          onChange={(event) => setIsNameless(event.currentTarget.checked)}
+        />
+        Without names of patients, files and people
+      </label>
+      <p class="quiet">
+        {isNameless
+          ? "Images have numbers alone; DICOM masks follow the basic confidentiality profile."
+          : "Masks are named after their images, and DICOM masks name the patient."}{" "}
+        What is written into the pixels or as the name of a label stays.
+      </p>
       {job === undefined ? null : <JobLine bench={bench} job={job} />}
       <footer>
         {job !== undefined && isReady(job) ? (
@@ -77,7 +93,7 @@ export function ExportDialog({ bench, state }: Props) {
           type="button"
           class="button is-primary"
           disabled={accepted === 0 || format === "" || job?.state === "running"}
-          onClick={() => bench.do(() => bench.jobs.export(format, withLogs))}
+          onClick={() => bench.do(() => bench.jobs.export(format, withLogs, isNameless))}
         >
           Export
         </button>

@@ -34,8 +34,10 @@ export class JobWork {
     return this.start({ kind: "score", label });
   }
 
-  export(format: string, withLogs: boolean): Promise<void> {
-    return this.start({ kind: "export", format, logs: withLogs });
+  /** Logs name files and people, so an export without names has none. */
+  export(format: string, withLogs: boolean, isNameless: boolean): Promise<void> {
+    const logs = withLogs && !isNameless;
+    return this.start({ kind: "export", format, logs, deidentify: isNameless });
   }
 
   async propagate(label: string): Promise<void> {

@@ -65,7 +65,7 @@ class SourceSlices:
     geometry: Geometry
 
 
-@decoding("DICOM", InvalidDicomError, BytesLengthException)
+@decoding("DICOM", InvalidDicomError, BytesLengthException, is_private=True)
 def read_dicom(path: Path) -> Image:
     """Read one object: a slice, a picture, or all frames of an enhanced or multi-frame object.
 
@@ -85,7 +85,7 @@ def read_dicom(path: Path) -> Image:
     return _image(frames[order], planes, dataset)
 
 
-@decoding("DICOM", InvalidDicomError, BytesLengthException)
+@decoding("DICOM", InvalidDicomError, BytesLengthException, is_private=True)
 def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
     """Read the series in a folder (not in its subfolders), slices sorted along their normal.
 
@@ -108,7 +108,7 @@ def read_dicom_folder(folder: Path, part: str | None = None) -> Image:
     return _image(np.concatenate(stack), planes, members[0].header)
 
 
-@decoding("DICOM", InvalidDicomError, BytesLengthException)
+@decoding("DICOM", InvalidDicomError, BytesLengthException, is_private=True)
 def read_dicom_slices(path: Path, part: str | None = None) -> SourceSlices:
     """Read the headers alone of what `read_dicom` or `read_dicom_folder` would read, in order.
 
@@ -160,7 +160,7 @@ def _in_order(members: Sequence[_Member]) -> tuple[list[int], list[Plane]]:
 
 
 def _decoding() -> AbstractContextManager[None]:
-    return decoding("DICOM", InvalidDicomError, BytesLengthException)
+    return decoding("DICOM", InvalidDicomError, BytesLengthException, is_private=True)
 
 
 def _image(frames: Frames, planes: Sequence[Plane], header: Dataset) -> Image:
@@ -168,9 +168,10 @@ def _image(frames: Frames, planes: Sequence[Plane], header: Dataset) -> Image:
     tilt = slice_tilt(geometry)
     if tilt > _NAMED_TILT:
         _log.warning(
-            "the slices of %s are sheared by %.1f degrees (gantry tilt): every voxel keeps its "
-            "place, and masks are written on the same sheared grid, which some viewers straighten",
-            header.get("SeriesDescription") or "this series",
+            "the slices of a %s series are sheared by %.1f degrees (gantry tilt): every voxel "
+            "keeps its place, and masks are written on the same sheared grid, which some viewers "
+            "straighten",
+            header.get("Modality") or "DICOM",
             tilt,
         )
     modality = str(header.get("Modality") or "") or None

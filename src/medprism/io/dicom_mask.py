@@ -23,7 +23,7 @@ def read_dicom_mask(path: Path, like: Image | None = None) -> MaskFile:
         ImageReadError: damaged, fractions, a colour picture, or contours without an image.
         GeometryError: segments or contours that lie on no slice of the image.
     """
-    with decoding("DICOM", InvalidDicomError, BytesLengthException):
+    with decoding("DICOM", InvalidDicomError, BytesLengthException, is_private=True):
         modality = read_object(path, stop_before_pixels=True).get("Modality")
     if modality == "SEG":
         return read_dicom_seg(path, like)

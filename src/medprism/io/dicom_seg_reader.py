@@ -44,7 +44,7 @@ def read_dicom_seg(path: Path, like: Image | None = None) -> MaskFile:
         ImageReadError: damaged, or fractions.
         GeometryError: a frame lies on no slice of the image.
     """
-    with decoding("DICOM-SEG"), IsolatedDecoder() as decoder:
+    with decoding("DICOM-SEG", is_private=True), IsolatedDecoder() as decoder:
         dataset = read_object(path)
         kind = str(dataset.get("SegmentationType"))
         if kind not in ("BINARY", "LABELMAP"):

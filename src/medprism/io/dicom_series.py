@@ -62,7 +62,7 @@ def _is_single(header: Dataset) -> bool:
 
 def _header(path: Path) -> Dataset | None:
     try:
-        with decoding("DICOM", InvalidDicomError, BytesLengthException):
+        with decoding("DICOM", InvalidDicomError, BytesLengthException, is_private=True):
             return pydicom.dcmread(path, force=True, stop_before_pixels=True)
     except ImageReadError:
         return None

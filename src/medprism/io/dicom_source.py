@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +18,21 @@ _NEEDED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SO
 _PATIENT: Final = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 _STUDY: Final = ("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber")
 _SEXES: Final = ("M", "F", "O")
+# Forms of dates and times in the standard; writers refuse all others.
+_TIMES: Final = {
+    "StudyDate": r"\d{8}",
+    "PatientBirthDate": r"\d{8}",
+    "StudyTime": r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?",
+}
+
+_log = logging.getLogger(__name__)
 
 
 def source_of(image: Image, kind: str) -> SourceSlices:
     """Return the headers of the DICOM files of an image, slice by slice.
 
-    Patient and study elements that must be there but may be empty are filled in.
+    Patient and study elements that must be there but may be empty are filled in; a date or time
+    that is none is emptied.
 
     Args:
         image: an image that was read from DICOM.
@@ -45,6 +56,7 @@ def source_of(image: Image, kind: str) -> SourceSlices:
             f"{source.geometry.describe()} and the image on {image.geometry.describe()}; "
             "read the image again"
         )
+    emptied: set[str] = set()
     for header in source.headers:
         missing = [name for name in _NEEDED if not header.get(name)]
         if missing:
@@ -52,7 +64,10 @@ def source_of(image: Image, kind: str) -> SourceSlices:
                 f"{kind} refers to the DICOM files of its image, and one in {path} has no "
                 f"{' and no '.join(missing)}; write .nii.gz, or have it exported again"
             )
-        _fill(header)
+        emptied.update(_fill(header))
+    if emptied:
+        # What stands there instead may name somebody, so it is not quoted.
+        _log.warning("%s: no date or time, and left empty in the mask", ", ".join(sorted(emptied)))
     return source
 
 
@@ -81,9 +96,18 @@ def _not_dicom(path: Path) -> str:
         return f"{path.name} ({error})"
 
 
-def _fill(header: Dataset) -> None:
+def _fill(header: Dataset) -> list[str]:
+    """Make a header one that writers take; return which dates and times were none."""
     for name in (*_PATIENT, *_STUDY):
         if name not in header:
             setattr(header, name, None)
     if header.PatientSex not in _SEXES:
         header.PatientSex = None
+    wrong = [
+        name
+        for name, form in _TIMES.items()
+        if header.get(name) and re.fullmatch(form, str(header.get(name))) is None
+    ]
+    for name in wrong:
+        setattr(header, name, None)
+    return wrong

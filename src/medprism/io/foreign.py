@@ -93,7 +93,9 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def encoding(kind: str) -> Iterator[None]:
-    """Turn any failure of an encoder into a WriteError and log its warnings; OSError passes.
+    """Turn any failure of an encoder into a WriteError; OSError passes.
+
+    Its warnings may quote what names a patient, so only their kind is logged.
 
     Raises:
         WriteError: the encoder gave up; the message starts with "cannot be written as".
@@ -110,7 +112,7 @@ def encoding(kind: str) -> Iterator[None]:
                 ".nii.gz"
             ) from error
     for warning in caught:
-        _log.info("%s: %s", kind, warning.message)
+        _log.info("%s: %s", kind, type(warning.message).__name__)
 
 
 def first_line(error: BaseException) -> str:

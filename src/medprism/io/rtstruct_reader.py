@@ -46,7 +46,7 @@ def read_rtstruct(path: Path, like: Image | None) -> MaskFile:
             "one with a position and spacing in mm (like=)"
         )
     geometry = like.geometry
-    with decoding("RTSTRUCT"):
+    with decoding("RTSTRUCT", is_private=True):
         dataset = read_object(path)
         names = {int(item.ROINumber): str(item.ROIName) for item in dataset.StructureSetROISequence}
         outlines = {

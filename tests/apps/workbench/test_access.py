@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import nibabel as nib
+import numpy as np
 import pytest
 
 from medprism.apps.workbench.access import OPEN
@@ -256,3 +258,24 @@ def test_the_page_says_what_is_missing_until_the_client_is_there(
     app = create_app(live.bench, tmp_path)
     assert isinstance(app, FastAPI)
     assert any(isinstance(one, Mount) for one in app.routes)
+
+
+def test_what_readers_say_of_files_is_not_in_the_servers_log(
+    live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in TALKATIVE:
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    image = nib.Nifti1Image(np.zeros((20, 30, 4), np.uint8), np.diag([1.0, 1.0, 1.0, 1.0]))
+    image.set_qform(np.diag([1.0, 1.0, 5.0, 1.0]), code=1)
+    image.set_sform(np.diag([1.0, 1.0, 2.0, 1.0]), code=1)
+    nib.save(image, live.project.root / "Mustermann.nii.gz")
+    desk = Desk(live.client)
+    with caplog.at_level(logging.INFO):
+        (added,) = desk.post("/api/images/scan")["added"]
+        desk.get(f"/api/images/{added['id']}")
+        assert "Mustermann.nii.gz has a qform" in caplog.text
+        caplog.clear()
+        quiet_libraries()
+        live.bench.desk.shelf.forget(added["id"])
+        desk.get(f"/api/images/{added['id']}/slices/0.png")
+    assert "Mustermann" not in caplog.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from medprism.apps.cli.listing import split_list
 from medprism.apps.cli.pacs import PacsWish, read_wish, segment_with_pacs
 from medprism.apps.cli.progress_bar import progress_bar
 from medprism.apps.cli.slides import read_tiling, segment_level, show_slides
+from medprism.apps.identity import open_deidentifier
 from medprism.apps.reference_folder import open_references
 from medprism.core.errors import ConfigError, MedprismError, WriteError
 from medprism.engines.loading import load
@@ -32,7 +32,6 @@ from medprism.io.deidentify import Deidentifier
 from medprism.io.dicomweb import is_pacs
 from medprism.io.writer import MASK_SUFFIXES, suffix_of
 
-KEY_VARIABLE: Final = "MEDPRISM_DEIDENTIFY_KEY"
 # Options that a level of a slide cannot have, and a folder of studies can.
 _OF_ALL_MASKS: Final = ("--statistics", "--format")
 
@@ -235,11 +234,8 @@ def _whole_image_options(wish: Wish) -> dict[str, object]:
 
 
 def _deidentifier(wish: Wish) -> Deidentifier | None:
-    """Return what hides the patient, with the key of the environment if there is one."""
-    if not wish.deidentify:
-        return None
-    key = os.environ.get(KEY_VARIABLE)
-    return Deidentifier() if key is None else Deidentifier(key.encode())
+    """Return what hides the patient, None where nothing is to be hidden."""
+    return open_deidentifier() if wish.deidentify else None
 
 
 def _priority(wish: Wish) -> tuple[str, ...]:

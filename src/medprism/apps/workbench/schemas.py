@@ -249,7 +249,19 @@ class ExportJob(Body):
 
     kind: Literal["export"]
     format: str = Field("nifti", max_length=40, examples=["nifti", "coco"])
-    logs: bool = True
+    logs: bool | None = Field(
+        None, description="Prompt logs too; without it, unless it is deidentified."
+    )
+    deidentify: bool = Field(False, description="Do not say who the images are of.")
+
+    @model_validator(mode="after")
+    def keeps_its_promise(self) -> ExportJob:
+        """Decide on logs; refuse those that name files and people where nobody may be named."""
+        if self.logs is None:
+            self.logs = not self.deidentify
+        if self.logs and self.deidentify:
+            raise ValueError("a prompt log names files and people; leave the logs out")
+        return self
 
 
 class TrainingJob(Body):

@@ -24,7 +24,8 @@ from medprism.core.errors import ConfigError
 from medprism.engines.loading import load
 from medprism.project.project import Project
 
-TALKATIVE: Final = ("pydicom", "PIL", "nibabel", "uvicorn.access")
+# Our readers name files and labels: a help in a shell, nobody's business in a server's log.
+TALKATIVE: Final = ("pydicom", "highdicom", "PIL", "nibabel", "uvicorn.access", "medprism.io")
 # Seconds that running answers get when the server ends.
 _LAST_ANSWERS: Final = 3
 
@@ -43,7 +44,7 @@ def make_server(app: FastAPI) -> uvicorn.Server:
 
 
 def quiet_libraries() -> None:
-    """Keep libraries from logging: they quote names of files, headers and addresses."""
+    """Keep libraries and readers from logging: they quote names of files, headers, addresses."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

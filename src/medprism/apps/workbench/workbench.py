@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from medprism.apps.identity import open_deidentifier
 from medprism.apps.workbench.freed_memory import MemorySweep
 from medprism.apps.workbench.job_runner import JobRunner, Outcome
 from medprism.apps.workbench.open_session import OpenSession
@@ -229,7 +230,9 @@ class Workbench:
         return found, None
 
     def _export(self, job: JobRecord, progress: Progress) -> Outcome:
-        name = f"export-{job.id}-{job.payload['format']}.zip"
+        is_nameless = bool(job.payload.get("deidentify"))
+        ending = "-deidentified" if is_nameless else ""
+        name = f"export-{job.id}-{job.payload['format']}{ending}.zip"
         result = export_all(
             self.project,
             self.desk.shelf,
@@ -237,6 +240,7 @@ class Workbench:
             self.project.exports / name,
             with_logs=bool(job.payload.get("logs")),
             progress=progress,
+            deidentify=open_deidentifier() if is_nameless else None,
         )
         return result, name
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Response
 
+from medprism.apps.identity import open_deidentifier
 from medprism.apps.workbench.open_session import runs_of
 from medprism.apps.workbench.pictures import raw_png, slice_png, thumbnail_png
 from medprism.apps.workbench.routes.given import Bench, FilePart, Number, upload_of
@@ -191,13 +192,15 @@ def export(
     bench: Bench,
     image: Number,
     format: Annotated[str, Query(max_length=40, examples=["nifti", "dicom-seg"])] = "nifti",
+    deidentify: Annotated[bool, Query(description="Do not say who the image is of.")] = False,
 ) -> Response:
     """Return the accepted masks of an image in a format of docs/cli.md, a folder as ZIP."""
     record = bench.project.images.get(image)
-    name = mask_file_name(record, format)
+    name = mask_file_name(record, format, is_named=not deidentify)
+    hidden = open_deidentifier() if deidentify else None
     with TemporaryDirectory(dir=bench.project.exports, prefix=".one-") as folder:
         target = Path(folder) / name
-        export_image(bench.project, bench.desk.shelf, record, format, target)
+        export_image(bench.project, bench.desk.shelf, record, format, target, deidentify=hidden)
         if target.is_dir():
             target = Path(shutil.make_archive(str(target), "zip", target))
         content = target.read_bytes()
