@@ -64,7 +64,8 @@ def read_log(path: Path, begin: float = 0.0) -> RunLog:
     minutes, now = [], begin
     for before, line in zip((lines[0], *lines), lines, strict=False):
         passed = line["time"] - before["time"]
-        now += passed / 60 if passed < PAUSE_S else 0.0
+        # A clock that was set back in between says nothing about work.
+        now += passed / 60 if 0 <= passed < PAUSE_S else 0.0
         minutes.append(now)
     return RunLog(path.stem, lines, tuple(minutes))
 

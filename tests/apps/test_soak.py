@@ -25,7 +25,7 @@ from tests.inference.phantom import scene
 from tests.models.checkpoints import save_nano
 
 STEPS = 30
-KILLS = 12
+KILLS = 20
 IMAGES = 800
 
 

@@ -29,6 +29,11 @@ def test_time_in_which_a_run_stood_still_is_not_counted(tmp_path: Path) -> None:
     assert other.series("val/semantic") == ([], [])
 
 
+def test_a_clock_that_was_set_back_takes_no_work_away(tmp_path: Path) -> None:
+    path = _write(tmp_path / "1.jsonl", {20: 5000.0, 40: 5060.0, 60: 1000.0, 80: 1060.0})
+    assert read_log(path).minutes == (0.0, 1.0, 1.0, 2.0)
+
+
 def test_a_step_done_twice_counts_once(tmp_path: Path) -> None:
     path = _write(tmp_path / "1.jsonl", {20: 0.0, 40: 60.0, 60: 110.0})
     with path.open("a") as file:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medprism.core import durable
 from medprism.core.durable import (
     make_folder,
     publish,
     read_json,
+    remove_unfinished,
     write_bytes,
     write_durably,
     write_folder_durably,
@@ -257,6 +260,8 @@ def test_a_failure_before_the_new_folder_is_there_leaves_the_old_one(
 ) -> None:
     shim = Shim(getattr(os, function), fail_at, errno.EIO)
     monkeypatch.setattr(os, function, shim)
+    # As where two folders cannot be exchanged in one step.
+    monkeypatch.setattr(durable, "_swap", lambda one, other: False)
     with pytest.raises(WriteError, match="cannot write .*slices: Input/output error"):
         write_folder_durably(filled, fill)
     assert shim.calls >= fail_at
@@ -285,3 +290,64 @@ def test_folders_are_made_with_their_parents_or_one_sentence(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="cannot make the run folder .*file/b: "):
         make_folder(tmp_path / "file" / "b", "run folder")
+
+
+def test_two_folders_change_places_in_one_step(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = filled.with_name("one"), filled.with_name("other")
+    for folder in (one, other):
+        folder.mkdir()
+        (folder / folder.name).write_bytes(OLD)
+    if not durable._swap(one, other):
+        pytest.skip("this system, or this file system, cannot exchange two folders")
+    assert [path.name for path in one.iterdir()] == ["other"]
+    assert not durable._swap(one, filled.with_name("nowhere"))
+    for folder in (one, other):
+        shutil.rmtree(folder)
+    # There is no moment at which the folder is not there, so nothing is renamed.
+    monkeypatch.setattr(os, "rename", Shim(os.rename, 1, errno.EIO))
+    write_folder_durably(filled, fill)
+    assert sorted(path.name for path in filled.iterdir()) == ["a", "b"]
+    assert alone(filled)
+
+
+def test_without_that_step_the_folder_is_replaced_by_two(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "_swap", lambda one, other: False)
+    write_folder_durably(filled, fill)
+    assert sorted(path.name for path in filled.iterdir()) == ["a", "b"]
+    assert alone(filled)
+
+
+def test_a_disk_that_becomes_read_only_is_told_in_one_sentence(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("write", "unlink", "replace"):
+        monkeypatch.setattr(os, name, Shim(getattr(os, name), 1, errno.EROFS))
+    with pytest.raises(WriteError, match="Read-only file system"):
+        write_durably(target, pieces)
+    monkeypatch.undo()
+    assert target.read_bytes() == OLD
+    # What cannot be removed now is removed by whoever owns the folder, later.
+    (left,) = [path.name for path in target.parent.iterdir() if path != target]
+    assert remove_unfinished(target.parent) == [left]
+    assert alone(target)
+
+
+def test_what_was_left_half_written_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "deep" / ".writing-folder").mkdir(parents=True)
+    left = [
+        tmp_path / ".writing-a.png",
+        tmp_path / "deep" / ".writing-folder" / "slice",
+        tmp_path / ".exporting-x" / ".writing-y",
+    ]
+    kept = [tmp_path / "writing-b.png", tmp_path / "deep" / ".other"]
+    (tmp_path / ".exporting-x").mkdir()
+    for path in (*left, *kept):
+        path.write_bytes(OLD)
+    assert ".writing-a.png" in remove_unfinished(tmp_path, ".exporting-")
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)
+    assert remove_unfinished(tmp_path, ".exporting-") == []

@@ -160,3 +160,24 @@ def test_no_record_knows_nothing_and_a_damaged_one_is_one_sentence(tmp_path: Pat
     path.write_text(json.dumps({**document, "version": 9}))
     with pytest.raises(FormatVersionError, match="update medprism"):
         read_record(path)
+
+
+def test_a_file_changed_after_the_clock_was_set_back_is_read_again(
+    recorded: dict[Path, Stamp],
+    files: list[Path],
+    tmp_path: Path,
+    was_read: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    earlier = time.time_ns() - 24 * HOUR_NS
+    files[1].write_bytes(bytes(files[1].stat().st_size))
+    os.utime(files[1], ns=(earlier, earlier))
+    monkeypatch.setattr(time, "time_ns", lambda: earlier)
+    stamps = _again(files, tmp_path)
+    assert was_read == ["1.bin"]
+    assert stamps[files[1]].sha256 != recorded[files[1]].sha256
+    # Written this very moment, as far as the clock knows: it may change once more unseen.
+    write_record(tmp_path / "r.json", stamps, tmp_path)
+    was_read.clear()
+    assert _again(files, tmp_path)[files[1]].sha256 == stamps[files[1]].sha256
+    assert was_read == ["1.bin"]

@@ -8,6 +8,7 @@ from medprism.core.image import Image
 from medprism.engines.loaded import LoadedModel
 from medprism.inference.likeness import Likeness
 from medprism.metrics.dice import dice
+from medprism.project import works
 from medprism.project.annotating import (
     Desk,
     chosen_examples,
@@ -203,3 +204,15 @@ def test_references_are_judged_by_the_others(desk: Desk) -> None:
     assert scores[4] is None
     assert all(score is not None for image, score in scores.items() if image != 4)
     assert scores[3] < 0.4  # type: ignore[operator]
+
+
+def test_work_put_aside_twice_in_one_moment_is_kept_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(works, "now", lambda: "2026-01-01T00:00:00.000+00:00")
+    contents = [b"first", b"second", b"third"]
+    kept = []
+    for content in contents:
+        desk.project.works.target(1).write_bytes(content)
+        kept.append(desk.project.works.put_aside(1))
+    assert [path.read_bytes() for path in kept] == contents

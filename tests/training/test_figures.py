@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from medprism.core.errors import WriteError
 from medprism.training import figures
 from medprism.training.figures import JsonLines, Shows, open_logs
 
@@ -68,3 +69,36 @@ def test_without_tensorboard_the_file_is_enough(
     monkeypatch.setattr(builtins, "__import__", refuse)
     open_logs(tmp_path).scalars(3, {"a": 1.0})
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_a_line_that_a_kill_tore_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    JsonLines(path).scalars(1, {"loss": 1.0})
+    whole = path.read_bytes()
+    for torn in (b'{"step": 2, "lo', b"{", b'{"step": 2}'):
+        path.write_bytes(whole + torn)
+        log = JsonLines(path)
+        assert path.read_bytes() == whole
+        log.scalars(2, {"loss": 0.5})
+        assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
+    path.write_bytes(b'{"step": 1')
+    JsonLines(path)
+    assert path.read_bytes() == b""
+
+
+def test_a_disk_that_refuses_figures_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WriteError, match=r"cannot write the figures of the run to .*log\.jsonl"):
+        JsonLines(tmp_path / "nowhere" / "log.jsonl").scalars(1, {"loss": 1.0})
+    board = figures.TensorBoard(tmp_path / "tensorboard")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(board._writer, "add_scalar", full)
+    with pytest.raises(WriteError, match="No space left on device.*go on with --resume"):
+        board.scalars(1, {"loss": 1.0})
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="cannot write the figures"):
+        figures.TensorBoard(tmp_path / "file")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from medprism.core.errors import FormatVersionError, WriteError
+
+# How files and folders are called until they are whole.
+UNFINISHED: Final = ".writing-"
+# Of Linux's renameat2: paths are as given, and both are there before and after.
+_HERE: Final = -100
+_EXCHANGE: Final = 2
 
 
 def write_durably(path: Path, write: Callable[[Path], None]) -> None:
@@ -25,7 +33,7 @@ def write_durably(path: Path, write: Callable[[Path], None]) -> None:
     """
     suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".gz") else path.suffix
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED, suffix=suffix)
     except OSError as error:
         raise WriteError(
             f"cannot write {path}: {error.strerror}; choose another folder or free space"
@@ -39,7 +47,9 @@ def write_durably(path: Path, write: Callable[[Path], None]) -> None:
             raise _cannot_write(path, error) from error
         publish(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        # A disk that has become read-only refuses this too, and what went wrong is being told.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -67,17 +77,18 @@ def write_folder_durably(folder: Path, fill: Callable[[Path], None]) -> None:
     """Let `fill` put files into a new folder beside `folder`, make them durable, then rename it.
 
     A folder that is there is replaced with all that is in it, so whoever calls says whether it may
-    be. On any failure it is left as it was. No system call exchanges two folders: killed between
-    the two renames, the new one is there under its temporary name, and the former one beside it.
+    be. On any failure it is left as it was. Where system or disk cannot exchange two folders in one
+    step (Linux can, on most file systems) there are two: killed between them, the new one is there
+    under its temporary name, and the former one beside it.
 
     Raises:
         WriteError: the disk is full, the parent is missing or not writable.
     """
     try:
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    former = temporary.with_name(temporary.name.replace(".writing-", ".replaced-"))
+    former = temporary.with_name(temporary.name.replace(UNFINISHED, ".replaced-"))
     try:
         fill(temporary)
         for path in temporary.iterdir():
@@ -98,12 +109,22 @@ def _exchange(temporary: Path, folder: Path, former: Path) -> None:
     if not folder.exists():
         temporary.rename(folder)
         return
+    if _swap(temporary, folder):
+        return
     folder.rename(former)
     try:
         temporary.rename(folder)
     except OSError:
         former.rename(folder)
         raise
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where that cannot be done."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    if call is None:
+        return False
+    return bool(call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
 
 
 def _cannot_write(path: Path, error: OSError) -> WriteError:
@@ -160,6 +181,21 @@ def make_folder(folder: Path, kind: str = "folder") -> None:
         ) from error
     for one in reversed(missing):
         sync_folder(one.parent)
+
+
+def remove_unfinished(folder: Path, *more: str) -> list[str]:
+    """Remove what processes that died left half written in a folder and below; return the names.
+
+    `more` are beginnings of other temporary names. Only safe while nobody else writes there.
+    """
+    found = {path for prefix in (UNFINISHED, *more) for path in folder.rglob(f"{prefix}*")}
+    for path in sorted(found):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    return sorted(path.name for path in found)
 
 
 def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:

@@ -89,8 +89,7 @@ class PartWriter:
 
     def finish(self, info: DatasetInfo) -> dict[str, Any]:
         """Write the index, give the records their name, and return the part's manifest entry."""
-        self._records.close()
-        self._journal.close()
+        self._close_files()
         entry = {
             "part": self._part,
             "num_slices": len(self._index) - self._index.num_unlabelled,
@@ -104,7 +103,7 @@ class PartWriter:
         path = self._out / f"{self._part}.json"
         write_json(path, PART_FORMAT, VERSION, payload, is_compact=True)
         publish(self._records_path, self._out / f"{self._part}.bin")
-        self._journal_path.unlink()
+        self._remove(self._journal_path)
         self._index = IndexBuilder()
         return entry
 
@@ -112,11 +111,24 @@ class PartWriter:
         """Close the files; what is in them stays for the next run."""
         if self._records.closed:
             return
-        self._records.close()
-        self._journal.close()
+        self._close_files()
         if not self.num_pieces:
-            self._records_path.unlink()
-            self._journal_path.unlink()
+            self._remove(self._records_path)
+            self._remove(self._journal_path)
+
+    def _close_files(self) -> None:
+        """Close both, which writes what is waiting to be written."""
+        try:
+            with self._records, self._journal:
+                pass
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def _resume(self) -> tuple[BinaryIO, BinaryIO]:
         """Take up what is whole, cut off what is not, and open both files at their ends."""

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from medprism.core.durable import make_folder, write_json
-from medprism.core.errors import CancelledError, ConfigError, ImageReadError, StoreError
+from medprism.core.errors import (
+    CancelledError,
+    ConfigError,
+    ImageReadError,
+    StoreError,
+    WriteError,
+)
 from medprism.core.progress import Progress, SilentProgress
 from medprism.data.case import Dataset, DatasetInfo
 from medprism.data.conversion import Failure, Task, convert_in_order
@@ -221,7 +227,13 @@ def prepare_sets(
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    with (out / "prepare.lock").open("a") as file:
+    try:
+        lock = (out / "prepare.lock").open("a")
+    except OSError as error:
+        raise WriteError(
+            f"cannot write in {out}: {error.strerror}; free space or choose another folder"
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -363,7 +375,7 @@ def _remove_stale_temporaries(out: Path, kept: set[str]) -> None:
     """Remove what killed runs left, except parts that grow on: nobody else writes here now."""
     for path in [*out.glob(f"{PARTIAL}*"), *out.rglob(".writing-*")]:
         if path.stem.removeprefix(PARTIAL) not in kept:
-            path.unlink()
+            _remove(path)
 
 
 def _remove_stale_parts(out: Path, entries: Mapping[str, Any]) -> None:
@@ -371,7 +383,16 @@ def _remove_stale_parts(out: Path, entries: Mapping[str, Any]) -> None:
     kept |= {f"{entry['part']}{end}" for entry in entries.values() for end in (".bin", ".json")}
     for path in [*out.glob("*.bin"), *out.glob("*.json")]:
         if path.name not in kept:
-            path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise WriteError(
+            f"cannot remove {path}: {error.strerror}; make its folder writable and prepare again"
+        ) from error
 
 
 def _find_leaks(store: SliceStore) -> tuple[tuple[str, ...], ...]:

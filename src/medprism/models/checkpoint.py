@@ -83,7 +83,7 @@ def save_checkpoint(path: Path, info: CheckpointInfo, tensors: Mapping[str, Tens
     digest = hash_tensors(contiguous)
     document = {"format": FORMAT, "version": VERSION, "weights_hash": digest, **info.to_json()}
     metadata = {"medprism": json.dumps(document)}
-    write_durably(path, lambda temporary: _save(temporary, contiguous, metadata))
+    write_durably(path, lambda temporary: save_tensors(temporary, contiguous, metadata))
     return digest
 
 
@@ -153,7 +153,12 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: the disk refuses, which safetensors itself says by an error of its own.
+    """
     try:
         save_file(tensors, str(path), metadata)
     except SafetensorError as error:

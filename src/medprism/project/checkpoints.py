@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -150,7 +151,8 @@ class Checkpoints:
             if one.is_file() and one.suffix == SUFFIX and one.name not in known
         ]
         for path in left:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
         return [path.name for path in left]
 
     def _select(self, condition: str, values: tuple[int, ...]) -> list[CheckpointRecord]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from medprism.core.errors import ExpiredError, InUseError
+from medprism.core.steady_clock import steady_time
 from medprism.project.database import Database, Row
 
 
@@ -30,7 +30,7 @@ class Leases:
     """The table of leases; `clock` is the time in seconds since 1970."""
 
     def __init__(
-        self, database: Database, seconds: float, clock: Callable[[], float] = time.time
+        self, database: Database, seconds: float, clock: Callable[[], float] = steady_time
     ) -> None:
         self._database = database
         self._seconds = seconds

@@ -170,7 +170,8 @@ class AcceptedMasks:
         left = [one for one in sorted(self._folder.iterdir()) if one.name not in known]
         for path in left:
             if path.is_file():
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
         return [path.name for path in left]
 
     def _write(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from medprism.core.durable import make_folder
+from medprism.core.durable import make_folder, remove_unfinished
 from medprism.core.errors import ProjectError
+from medprism.core.steady_clock import steady_time
 from medprism.project.checkpoints import Checkpoints
 from medprism.project.database import Database
 from medprism.project.discovery import discover
@@ -27,6 +27,8 @@ HOME: Final = "medprism-project"
 DATABASE: Final = "project.sqlite"
 LEASE_SECONDS: Final = 900.0
 _FOLDERS: Final = ("masks", "work", "uploads", "exports", "checkpoints", "training")
+# What exports are put together in.
+_TEMPORARY: Final = (".exporting-", ".one-")
 
 
 class Project:
@@ -40,7 +42,7 @@ class Project:
         root: Path,
         *,
         lease_seconds: float = LEASE_SECONDS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
     ) -> None:
         """Open the project of a folder of images, or make one in it.
 
@@ -73,9 +75,11 @@ class Project:
         self.jobs = Jobs(self.database)
         self.checkpoints = Checkpoints(self.database, self.home / "checkpoints")
         self.preferences = Preferences(self.database)
-        self.leases.clear()
-        self.masks.sweep()
-        self.checkpoints.sweep()
+        try:
+            self._tidy()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
@@ -100,6 +104,14 @@ class Project:
     def scan(self) -> list[ImageRecord]:
         """Add images that are new in the folder and return them."""
         return self.images.add(discover(self.root, leave_out=self.home))
+
+    def _tidy(self) -> None:
+        """Take away what belonged to a process that died: leases, and what it had half written."""
+        self.leases.clear()
+        self.masks.sweep()
+        self.checkpoints.sweep()
+        for folder in (self.home / "work", self.uploads, self.exports):
+            remove_unfinished(folder, *_TEMPORARY)
 
     def close(self) -> None:
         """Close the file and let other processes open the project."""

@@ -52,7 +52,12 @@ class Works:
     def put_aside(self, image: int) -> Path:
         """Rename a work file that cannot be used, so that nothing overwrites it."""
         path = self.target(image)
-        aside = path.with_suffix(f".unreadable-{now().replace(':', '').replace('+', 'Z')}.json")
+        stamp = now().replace(":", "").replace("+", "Z")
+        aside, number = path.with_suffix(f".unreadable-{stamp}.json"), 1
+        # A clock that was set back names the same moment twice.
+        while aside.exists():
+            number += 1
+            aside = path.with_suffix(f".unreadable-{stamp}-{number}.json")
         with suppress(OSError):
             path.rename(aside)
         with self._database.writing() as connection:

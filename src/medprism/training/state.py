@@ -9,12 +9,12 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from medprism.core.durable import check_version, write_durably
 from medprism.core.errors import CheckpointError
+from medprism.models.checkpoint import save_tensors
 
 FORMAT: Final = "medprism-training-state"
 VERSION: Final = 1
@@ -72,7 +72,7 @@ def save_state(
     }
     contiguous = {name: t.contiguous().clone() for name, t in tensors.items()}
     metadata = {"medprism": json.dumps(document)}
-    write_durably(path, lambda temporary: _save(temporary, contiguous, metadata))
+    write_durably(path, lambda temporary: save_tensors(temporary, contiguous, metadata))
 
 
 def load_state(
@@ -138,13 +138,6 @@ def read_document(path: Path) -> dict[str, Any]:
             f"training state {path} holds no usable {', '.join(wrong)}; start a new run folder"
         )
     return document
-
-
-def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    try:
-        save_file(tensors, str(path), metadata)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
 
 
 def _check_settings(path: Path, saved: dict[str, Any], config: RunSettings) -> None:

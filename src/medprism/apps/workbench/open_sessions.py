@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,6 +13,7 @@ from typing import Final
 from medprism.apps.workbench.open_session import OpenSession, shown_first
 from medprism.apps.workbench.turns import Courteous, ModelTurns
 from medprism.core.errors import ExpiredError, FullError, MedprismError, WriteError
+from medprism.core.steady_clock import steady_time
 from medprism.project.annotating import (
     Desk,
     Opened,
@@ -71,7 +71,7 @@ class OpenSessions:
         *,
         most: int,
         seconds: float,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
     ) -> None:
         self._desk = desk
         self._turns = turns

@@ -14,12 +14,12 @@ from typing import Any, Final
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from medprism.core.durable import check_version, write_durably
 from medprism.core.errors import CheckpointError, LabelError
 from medprism.engines.iris import LoadedIris
+from medprism.models.checkpoint import save_tensors
 from medprism.models.iris.embedding import TaskEmbeddings
 
 FORMAT: Final = "medprism-task"
@@ -101,7 +101,7 @@ def save_task(path: Path, task: Task) -> None:
         "is_tuned": task.is_tuned,
     }
     metadata = {"medprism": json.dumps(document)}
-    write_durably(path, lambda temporary: save_file(tensors, str(temporary), metadata))
+    write_durably(path, lambda temporary: save_tensors(temporary, tensors, metadata))
 
 
 def load_task(path: Path) -> Task:

@@ -72,7 +72,7 @@ def image_content(bench: Workbench, image: ImageRecord) -> tuple[bytes, str]:
     if path.is_file():
         return path.read_bytes(), path.name
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for one in sorted(path.iterdir()):
             if one.is_file():
                 archive.write(one, one.name)

@@ -6,12 +6,12 @@ import secrets
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medprism.core.errors import FullError, UnknownEntryError
+from medprism.core.steady_clock import steady_time
 from medprism.io.reader import read_image
 from medprism.project.confinement import safe_name
 from medprism.project.uploads import Upload
@@ -35,7 +35,7 @@ class UploadSession:
 class UploadSessions:
     """Keeps uploads in a temporary folder of this process."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = steady_time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: dict[str, UploadSession] = {}
