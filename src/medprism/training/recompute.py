@@ -32,8 +32,8 @@ BLOCKS: Final = (
 def recompute_blocks(model: nn.Module) -> int:
     """Let the blocks of a model forget what they computed until gradients need it; return how many.
 
-    Gradients stay the same bit for bit, as the same sums are taken again; a step takes about a
-    third longer. Parameters, buffers and their names stay. Nothing changes where no gradients are
+    Gradients stay the same bit for bit, as the same sums are taken again; a step takes about half
+    as long again. Parameters, buffers and their names stay. Nothing changes where no gradients are
     kept.
     """
     blocks = [one for one in model.modules() if isinstance(one, BLOCKS)]
