@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,8 @@ Json = dict[str, Any]
 
 # Files sent in one request.
 _BATCH: Final = 20
+# Seconds between two looks at a job.
+_LOOK_EVERY: Final = 0.2
 
 
 class Annotator:
@@ -114,6 +117,43 @@ class Annotator:
         """Accept the label's mask; the image is done."""
         body = {"labels": [label], "as_reference": as_reference}
         self.ask("POST", f"{_path(state)}/accept", body)
+
+    def unlock(self, state: Json, label: str) -> None:
+        """Let a label that was accepted be changed again."""
+        self.ask("POST", f"{_path(state)}/locks", {"label": label, "is_locked": False})
+
+    def predict(self, state: Json, name: str) -> None:
+        """Ask for a class of the model by its name."""
+        self.ask("POST", f"{_path(state)}/predict", {"classes": [name]})
+
+    def step(self, state: Json, direction: str) -> None:
+        """Take the last step back ("undo") or do it again ("redo")."""
+        self.ask("POST", f"{_path(state)}/{direction}", {})
+
+    def run_job(self, **what: Any) -> Json:  # noqa: ANN401
+        """Start a job, wait until it has ended, and return it.
+
+        Raises:
+            MedprismError: it failed; its own sentence is in the message.
+        """
+        job: Json = self.ask("POST", "/api/jobs", what)
+        while job["state"] in ("queued", "running"):
+            time.sleep(_LOOK_EVERY)
+            job = self.ask("GET", f"/api/jobs/{job['id']}")
+        if job["state"] != "done":
+            raise MedprismError(f"job {what} is {job['state']}: {job['message']}")
+        return job
+
+    def fetch(self, path: str) -> bytes:
+        """Return the bytes that a request is answered with.
+
+        Raises:
+            MedprismError: the server refused.
+        """
+        answer = self._client.get(path)
+        if answer.is_error:
+            raise MedprismError(f"GET {path} was answered with {answer.status_code}")
+        return answer.content
 
     def skip(self, state: Json, reason: str) -> None:
         """Leave the image without a mask; this ends the session."""

@@ -202,7 +202,7 @@ def _measure(server: RunningServer, settings: LoadSettings, progress: Progress) 
     processor = (server.processor_seconds() - used) / lasted
     waits = [wait for person in people for wait in person.waits]
     late = sum(wait > settings.pause for wait in waits)
-    p50, p95, p99 = _milliseconds(waits, (50, 95, 99))
+    p50, p95, p99 = milliseconds_at(waits, (50, 95, 99))
     growth, growth_error = growth_a_minute(moments, megabytes, settings.warm_up)
     going_on = [wait for person in people for wait in person.going_on]
     return Load(
@@ -213,7 +213,7 @@ def _measure(server: RunningServer, settings: LoadSettings, progress: Progress) 
         p95=p95,
         p99=p99,
         late=late,
-        going_on_p95=_milliseconds(going_on, (95,))[0],
+        going_on_p95=milliseconds_at(going_on, (95,))[0],
         megabytes_before=megabytes[0],
         megabytes_after=megabytes[-1],
         growth=growth,
@@ -327,7 +327,12 @@ def _watch(
     return moments, megabytes
 
 
-def _milliseconds(waits: Sequence[float], shares: Sequence[float]) -> list[float]:
+def milliseconds_at(waits: Sequence[float], shares: Sequence[float]) -> list[float]:
+    """Return percentiles of waits in seconds, in milliseconds; NaN without any.
+
+    >>> milliseconds_at([0.1, 0.3], (50,))
+    [200.0]
+    """
     if not waits:
         return [math.nan] * len(shares)
     return [1000 * float(one) for one in np.percentile(waits, shares)]

@@ -39,6 +39,10 @@ class RunningServer:
         fields = text.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def open_handles(self) -> int:
+        """Return how many files, sockets and pipes the process holds open, as Linux lists them."""
+        return sum(1 for _ in Path(f"/proc/{self.process_id}/fd").iterdir())
+
 
 @contextmanager
 def running_server(folder: Path, model: str) -> Iterator[RunningServer]:
