@@ -31,8 +31,8 @@ LOG: Final = "log.jsonl"
 def command_of(record: Mapping[str, Any]) -> str:
     """Return the command that starts a run like this one; STORE and the checkpoint are named only.
 
-    >>> command_of({"recipe": "kprism-nano", "config": {"steps": 6, "seed": 0}, "synthetic": 0.25})
-    'medprism train kprism-nano --store STORE --steps 6 --synthetic 0.25 --out RUN'
+    >>> command_of({"recipe": "kprism-nano", "config": {"steps": 6, "seed": 7}, "synthetic": 0.25})
+    'medprism train kprism-nano --store STORE --steps 6 --seed 7 --synthetic 0.25 --out RUN'
     """
     recipe, config = str(record["recipe"]), record["config"]
     words = ["medprism", "train", recipe, "--store", "STORE", "--steps", str(config["steps"])]
