@@ -86,13 +86,19 @@ def test_a_killed_worker_loses_nothing(ray_is_here: None, tmp_path: Path) -> Non
     assert (again.before, len(again.segmented)) == (STUDIES - 1, STUDIES - 1)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_an_address_where_no_cluster_is(ray_is_here: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", r"cannot reach a Ray cluster at '127\.0\.0\.1:1' \(.*refused"),
+        ("ray://127.0.0.1:1", "cannot reach a Ray cluster"),
+        ("head-node", "is no address of a Ray cluster; give HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_cluster_is(tmp_path: Path, address: str, said: str) -> None:
     folder = write_archive(tmp_path / "in", 1)
     order = order_for(tmp_path / "out", tmp_path / "nano.safetensors")
-    with pytest.raises(ConfigError, match=r"cannot reach a Ray cluster at '127\.0\.0\.1:1'"):
-        segment_archive(folder, order, RayCluster(address="127.0.0.1:1"))
+    with pytest.raises(ConfigError, match=said):
+        segment_archive(folder, order, RayCluster(address=address))
 
 
 def test_without_ray_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from medprism.inference.archive_record import Line
 from medprism.inference.cluster import ArchiveOrder, StudyWorker
 
 LOCAL: Final = "local"
+PATIENCE_SECONDS: Final = 10.0
 # Lines come back a block at a time; Ray plans badly with many more blocks than this.
 MOST_BLOCKS: Final = 10_000
 # Of a Ray on this machine; only names of studies and lines go through it, and it would take a third
@@ -51,6 +53,7 @@ class RayCluster:
             ConfigError: Ray is not installed, or the cluster cannot be reached.
             LostProcessError: the cluster ended the work.
         """
+        check_address(self.address)
         ray = _import_ray()
         with self._connected(ray, order):
             try:
@@ -103,10 +106,7 @@ class RayCluster:
         try:
             ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"cannot reach a Ray cluster at {self.address!r} "
-                f"({' '.join(str(error).split())[:200]}); give HOST:PORT of its head, or `local`"
-            ) from error
+            raise _unreachable(self.address, error) from error
         try:
             yield
         finally:
@@ -121,6 +121,32 @@ class _Answers:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         return {"line": json.dumps(self._worker.work(Path(row["study"])))}
+
+
+def check_address(address: str) -> None:
+    """Refuse an address at which nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        ConfigError: it is no HOST:PORT, or nothing answers there within seconds.
+    """
+    if address in (LOCAL, "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(
+            f"{address!r} is no address of a Ray cluster; give HOST:PORT of its head, or `local`"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cannot reach a Ray cluster at {address!r} ({' '.join(str(error).split())[:200]}); give "
+        "HOST:PORT of its head, or `local`"
+    )
 
 
 def _import_ray() -> ModuleType:
