@@ -5,10 +5,10 @@ A damaged file may end a process inside a library, without an error that could b
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Final
 
+from medprism.core.durable import remove_unfinished
 from medprism.core.errors import ImageReadError, WriteError
 
 LIMIT: Final = 3
@@ -50,12 +50,7 @@ def forget_all(folder: Path) -> None:
 
     For a folder in which nobody is at work: before a run, and after it.
     """
-    # Files of `core.durable` have the second name until they are whole.
-    for path in [*folder.glob(f"{PREFIX}*"), *folder.glob(".writing-*")]:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    remove_unfinished(folder, PREFIX)
 
 
 def _place(folder: Path, stem: str, number: int) -> Path:
