@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.performance.plan import LITERAL, SESSION
@@ -66,17 +66,6 @@ class Figures:
         names = dict.fromkeys(one.line.setting.engine for one in self._all)
         return tuple(name for name in names if name != REFERENCE)
 
-    def fastest(
-        self, preset: str, side: int, threads: int, what: str
-    ) -> tuple[str, Figured | None]:
-        """Return the engine beside the reference that takes the least CPU time, and its figure."""
-        found = [
-            (name, one)
-            for name in self.engines()
-            if (one := self.find(preset, side, name, threads, what)) is not None
-        ]
-        return min(found, key=lambda pair: pair[1].cost.cpu_seconds, default=("-", None))
-
     def experts(self, table_name: str, count: int) -> float | None:
         """Return the CPU-seconds of a decode with so many experts."""
         for one in self._all:
@@ -99,6 +88,10 @@ def target_table(figures: Sequence[Figured]) -> str:
 
 def _base(known: Figures) -> Iterator[Target]:
     """Yield the limits of the paper's size at 512 pixels on one thread, in CPU-seconds."""
+
+    def cpu(engine: str, what: str) -> float | None:
+        return _cpu(known.find(BASE, 512, engine, 1, what))
+
     for what, limit, plain in (
         (SESSION, 5.6, 16.0),
         (ONE_CLASS, 1.2, 3.5),
@@ -106,31 +99,33 @@ def _base(known: Figures) -> Iterator[Target]:
         (ONE_SHOT, 1.4, None),
     ):
         name = f"base, 512, {what}"
-        engine, best = known.fastest(BASE, 512, 1, what)
-        yield Target(name, "CPU s", limit, _cpu(best), engine)
         if plain is not None:
-            yield Target(name, "CPU s", plain, _cpu(known.find(BASE, 512, REFERENCE, 1, what)))
-    session = _cpu(known.fastest(BASE, 512, 1, SESSION)[1])
-    literal = _cpu(known.find(BASE, 512, REFERENCE, 1, LITERAL))
-    engine = known.fastest(BASE, 512, 1, SESSION)[0]
-    name = "base, 512, session of 5 clicks over its literal form"
-    yield Target(name, "", 0.2, _ratio(session, literal), engine)
+            yield Target(name, "CPU s", plain, cpu(REFERENCE, what))
+        for engine in known.engines():
+            yield Target(name, "CPU s", limit, cpu(engine, what), engine)
+    literal = cpu(REFERENCE, LITERAL)
+    for engine in known.engines():
+        name = "base, 512, session of 5 clicks over its literal form"
+        yield Target(name, "", 0.2, _ratio(cpu(engine, SESSION), literal), engine)
     encode = known.find(BASE, 512, REFERENCE, 1, ENCODE)
     share = None if encode is None else encode.cost.share
     name = "base, 512, share of the matmul rate in the encoder"
     yield Target(name, "", 0.5, share, is_floor=True)
-    whole = known.find(BASE, 512, REFERENCE, 1, SESSION)
-    megabytes = None if whole is None else whole.cost.megabytes
-    yield Target("base, 512, session of 5 clicks, peak memory", "MB", 700.0, megabytes)
+    for engine in (REFERENCE, *known.engines()):
+        whole = known.find(BASE, 512, engine, 1, SESSION)
+        megabytes = None if whole is None else whole.cost.megabytes
+        name = "base, 512, session of 5 clicks, peak memory"
+        yield Target(name, "MB", 700.0, megabytes, engine)
 
 
 def _growth(known: Figures) -> Iterator[Target]:
     """Yield the limits on how cost grows with references and experts."""
-    engine, one = known.fastest(BASE, 512, 1, ONE_SHOT)
-    for count, limit in ((9, 1.3), (32, 1.8)):
-        what = f"encode + {count}-shot, examples cached"
-        value = _ratio(_cpu(known.find(BASE, 512, engine, 1, what)), _cpu(one))
-        yield Target(f"base, 512, {count}-shot / 1-shot", "", limit, value, engine)
+    for engine in (REFERENCE, *known.engines()):
+        one = _cpu(known.find(BASE, 512, engine, 1, ONE_SHOT))
+        for count, limit in ((9, 1.3), (32, 1.8)):
+            many = _cpu(known.find(BASE, 512, engine, 1, f"encode + {count}-shot, examples cached"))
+            name = f"base, 512, {count}-shot / 1-shot"
+            yield Target(name, "", limit, _ratio(many, one), engine)
     for queries in (2, 6):
         name = f"experts, {queries} queries"
         value = _ratio(known.experts(name, 5), known.experts(name, 1))
@@ -139,30 +134,19 @@ def _growth(known: Figures) -> Iterator[Target]:
 
 def _compact(known: Figures) -> Iterator[Target]:
     """Yield the limits of kprism-compact on two threads, by the clock."""
-
-    def wall(one: Figured) -> float:
-        return one.cost.wall_p95
-
+    engines = (REFERENCE, *known.engines())
     for side, limit in ((256, 60.0), (512, 200.0)):
-        engine, best = _quickest(known, side, ONE_CLICK, wall)
-        value = None if best is None else 1000 * best.cost.wall_p95
-        yield Target(f"compact, {side}, a further click, p95", "ms", limit, value, engine)
-    engine, best = _quickest(known, 256, VOLUME, wall)
-    value = None if best is None else best.cost.wall_p50
-    yield Target("compact, 256, volume of 133 slices with 13 classes", "s", 90.0, value, engine)
-    value = None if best is None else best.cost.megabytes
-    yield Target("the same, peak memory", "MB", 2048.0, value, engine)
-
-
-def _quickest(
-    known: Figures, side: int, what: str, wall: Callable[[Figured], float]
-) -> tuple[str, Figured | None]:
-    found = [
-        (name, one)
-        for name in (REFERENCE, *known.engines())
-        if (one := known.find(COMPACT, side, name, 2, what)) is not None
-    ]
-    return min(found, key=lambda pair: wall(pair[1]), default=("-", None))
+        for engine in engines:
+            click = known.find(COMPACT, side, engine, 2, ONE_CLICK)
+            value = None if click is None else 1000 * click.cost.wall_p95
+            yield Target(f"compact, {side}, a further click, p95", "ms", limit, value, engine)
+    for engine in engines:
+        volume = known.find(COMPACT, 256, engine, 2, VOLUME)
+        seconds = None if volume is None else volume.cost.wall_p50
+        name = "compact, 256, volume of 133 slices with 13 classes"
+        yield Target(name, "s", 90.0, seconds, engine)
+        value = None if volume is None else volume.cost.megabytes
+        yield Target(f"{name}, peak memory", "MB", 2048.0, value, engine)
 
 
 def _cpu(one: Figured | None) -> float | None:
