@@ -59,6 +59,9 @@ class OpenVinoSegmenter:
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
+            # Pinned threads leave the cores that the process was given, and those of other programs
+            # would lie on the same ones.
+            "ENABLE_CPU_PINNING": False,
             "CACHE_DIR": str(graphs.folder / "compiled"),
         }
         self._compiled: dict[str, openvino.CompiledModel] = {}
