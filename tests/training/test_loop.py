@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from medprism.core.errors import InternalError, WriteError
-from medprism.training import state as state_module
+from medprism.models import checkpoint
 from medprism.training.loop import STATE_FILE, Schedule, train
 from medprism.training.optim import learning_rate
 
@@ -99,10 +100,10 @@ def test_a_run_killed_while_saving_keeps_the_state_before(
 
     def full(tensors: dict[str, Tensor], name: str, metadata: dict[str, str]) -> None:
         Path(name).write_bytes(b"the first bytes of a state")
-        raise state_module.SafetensorError("No space left on device")
+        raise SafetensorError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(state_module, "save_file", full)
+        patch.setattr(checkpoint, "save_file", full)
         with pytest.raises(WriteError, match="No space left"):
             run(tmp_path, small_config(), save_every=1)
     assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]

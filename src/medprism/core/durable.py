@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -121,6 +122,8 @@ def _exchange(temporary: Path, folder: Path, former: Path) -> None:
 
 def _swap(one: Path, other: Path) -> bool:
     """Exchange two folders in one step; False where that cannot be done."""
+    if sys.platform != "linux":
+        return False
     call = getattr(ctypes.CDLL(None), "renameat2", None)
     if call is None:
         return False

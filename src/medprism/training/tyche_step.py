@@ -58,6 +58,7 @@ def best_losses(
     The publication has Dice alone. In runs of minutes that can end in empty masks for good: where
     all probabilities are near 0, so is its gradient.
 
+    >>> import torch
     >>> target = torch.tensor([[[1.0, 0.0]]])
     >>> candidates = torch.tensor([[[[-20.0, 20.0]], [[20.0, -20.0]]]])
     >>> round(best_losses(candidates, target).item(), 4)
